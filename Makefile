@@ -43,13 +43,13 @@ B       := $(BUILD)/$(FLAVOUR)
 BIN     := $(if $(filter plain,$(FLAVOUR)),$(BUILD)/bin,$(B)/bin)
 GEN     := $(BUILD)/gen
 
+comma := ,
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes \
         -Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 HARDEN := $(if $(SAN),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection \
           $(if $(filter x86_64,$(shell uname -m)),-fcf-protection))
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined) \
             -fno-sanitize-recover=all)
-comma := ,
 
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -Icommon -I$(GEN) $(OPT) -g -fno-omit-frame-pointer -fPIE \
               $(WARN) $(HARDEN) $(SANFLAGS) $(DEPS_CFLAGS) $(CFLAGS)
@@ -205,11 +205,12 @@ run:
 	@scripts/demo
 
 fuzz:
-	@$(MAKE) --no-print-directory CC=clang-14 SAN=fuzzer fuzz-targets
-.PHONY: fuzz-targets
-FUZZB := $(BUILD)/fuzz
-fuzz-targets:
 	$(PYTHON) tests/lib/run.py fuzz-build
+.PHONY: fuzz-link
+fuzz-link: $(FUZZ:$(B)/tests/fuzz/%=$(BUILD)/bin/%)
+$(BUILD)/bin/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(TESTLIB) $(LIBS_ALL)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(TESTLIB) $(LIBS_ALL) $(DEPS_LIBS)
 
 deps:
 	@scripts/install-deps

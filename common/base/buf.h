@@ -24,6 +24,7 @@ struct buf {
  * and then adds to size. NULL: error is set. */
 uint8_t *buf_reserve(struct buf *b, size_t more);
 
+/* Append bytes, a string, a C string, one byte, integers of that size and byte order. */
 void buf_put(struct buf *b, const void *data, size_t size);
 void buf_str(struct buf *b, struct str s);
 void buf_c(struct buf *b, const char *c);

@@ -22,7 +22,8 @@ struct str {
 #define STR(lit) ((struct str)STR_INIT(lit))
 
 /* printf: "%.*s", STR_ARG(s). Longer than INT_MAX is cut. */
-#define STR_ARG(s) (int)((s).len > 0x7fffffff ? 0x7fffffff : (s).len), (s).data == NULL ? "" : (s).data
+#define STR_ARG(s)                                                                            \
+    (int)((s).len > 0x7fffffff ? 0x7fffffff : (s).len), (s).data == NULL ? "" : (s).data
 
 static inline struct str str_of(const void *data, size_t len)
 {
@@ -43,6 +44,7 @@ static inline bool str_eq(struct str a, struct str b)
 /* Byte order, shorter first: < 0, 0 or > 0. */
 int str_cmp(struct str a, struct str b);
 
+/* An empty prefix or suffix always fits. */
 bool str_starts_with(struct str s, struct str prefix);
 bool str_ends_with(struct str s, struct str suffix);
 
