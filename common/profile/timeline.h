@@ -1,0 +1,32 @@
+/* profile/timeline.h - /pyroscope/render's timeline: a zero-filled row of numbers at a step
+ * that suits the range.
+ *
+ * Pure; any thread. Tests: tests/unit/profile/test_timeline.c. */
+#ifndef PROFILE_TIMELINE_H
+#define PROFILE_TIMELINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "profile/series.h"
+
+struct arena;
+
+/* Step for a range, in seconds: a 1,500th of it, rounded to a round number, 15 s at least. */
+int64_t timeline_step_s(int64_t from_ms, int64_t until_ms);
+
+/* What to ask SelectSeries for: the range snapped down to the step at both ends. */
+struct series_grid timeline_grid(int64_t from_ms, int64_t until_ms);
+
+struct timeline {
+    int64_t start_s, step_s;
+    uint64_t *samples;
+    size_t count; /* (end - start) / step: the point at `end` has no place */
+};
+
+/* Lay `points` (may be none; rising times) on the grid, gaps and edges as 0. ERR_NOMEM;
+ * ERR_LIMIT when it would have over 100,000 samples, which timeline_grid() never makes. */
+int timeline_fill(const struct series_grid *g, const struct series_point *points, size_t count,
+                  struct arena *a, struct timeline *out);
+
+#endif
