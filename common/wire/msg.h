@@ -1,7 +1,7 @@
 /* wire/msg.h - one field table per message drives protobuf and JSON, both ways.
  *
- * scripts/gen-messages makes from proto/rpc/<file>.proto the files <file>.msg.h and .msg.c: for a
- * message push.v1.PushRequest a `struct push_v1_push_request` and a table
+ * scripts/gen-messages makes from proto/rpc/<file>.proto the files <file>.msg.h and .msg.c: for
+ * a message push.v1.PushRequest a `struct push_v1_push_request` and a table
  * `push_v1_push_request_msg`. Shapes of the fields:
  *   string, bytes      struct str name               (borrowed from the input, or in the arena)
  *   repeated T         size_t name_count; T *name    (repeated messages: array of structs)
@@ -70,14 +70,14 @@ struct msg_type {
 
 /* What a hostile message may cost. Zero fields mean the defaults in brackets. */
 struct msg_limits {
-    uint32_t depth_max;     /* nested messages [32] */
-    uint32_t elements_max;  /* repeated elements in all [1,000,000] */
-    size_t json_bytes_max;  /* JSON text [1 MiB; cJSON needs ten times as much heap] */
+    uint32_t depth_max;    /* nested messages [32] */
+    uint32_t elements_max; /* repeated elements in all [1,000,000] */
+    size_t json_bytes_max; /* JSON text [1 MiB; cJSON needs ten times as much heap] */
 };
 
-/* Read protobuf into *out (of t->size bytes, overwritten). Strings and bytes borrow from `bytes`;
- * arrays and sub-messages are in the arena. Unknown fields are skipped, the last of repeated
- * singular fields wins, packed and unpacked are both read. limits may be NULL.
+/* Read protobuf into *out (of t->size bytes, overwritten). Strings and bytes borrow from
+ * `bytes`; arrays and sub-messages are in the arena. Unknown fields are skipped, the last of
+ * repeated singular fields wins, packed and unpacked are both read. limits may be NULL.
  * ERR_PARSE (err names field and offset), ERR_LIMIT, ERR_NOMEM; *out is then unspecified. */
 int msg_decode(const struct msg_type *t, void *out, struct str bytes, struct arena *a,
                const struct msg_limits *limits, struct err *err);

@@ -50,8 +50,8 @@ int pb_next(struct pb_reader *r, struct pb_field *f);
  * ERR_PARSE with *in and *out untouched. Packed fields: while (in.len > 0) pb_varint(...). */
 int pb_varint(struct str *in, uint64_t *out);
 
-/* How many varints a packed field holds: bytes whose high bit is clear. Cheap, for sizing arrays;
- * says nothing about their being well-formed. */
+/* How many varints a packed field holds: bytes whose high bit is clear. Cheap, for sizing
+ * arrays; says nothing about their being well-formed. */
 size_t pb_varint_count(struct str packed);
 
 /* Value of a PB_FIXED64 field as a double, and back. */
@@ -82,9 +82,9 @@ void pb_put_bytes(struct buf *b, uint32_t number, struct str s);
 void pb_put_varint_set(struct buf *b, uint32_t number, uint64_t v);
 void pb_put_bytes_set(struct buf *b, uint32_t number, struct str s);
 
-/* A nested message or packed field of unknown length: pb_begin() returns a mark, what is appended
- * until pb_end() is its content. Calls nest. The content is moved by up to 4 bytes at the end when
- * it is longer than 127 bytes. */
+/* A nested message or packed field of unknown length: pb_begin() returns a mark, what is
+ * appended until pb_end() is its content. Calls nest. The content is moved by up to 4 bytes at
+ * the end when it is longer than 127 bytes. */
 size_t pb_begin(struct buf *b, uint32_t number);
 void pb_end(struct buf *b, size_t mark);
 

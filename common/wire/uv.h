@@ -1,11 +1,13 @@
 /* wire/uv.h - integers and strings of variable length, read from the front of a slice.
  *
- * `uv` is an unsigned LEB128 varint of at most 10 bytes in its shortest form, `zz` a zigzag-mapped
- * uv, `str` a uv length and that many bytes. Our own formats have exactly one spelling of every
- * value, so a longer form is refused; protobuf's varints (pb_varint) may be padded.
+ * `uv` is an unsigned LEB128 varint of at most 10 bytes in its shortest form, `zz` a
+ * zigzag-mapped uv, `str` a uv length and that many bytes. Our own formats have exactly one
+ * spelling of every value, so a longer form is refused; protobuf's varints (pb_varint) may be
+ * padded.
  *
- * Readers move *in behind what they read; on failure *in and *out are untouched. Hostile bytes are
- * fine everywhere. Pure; any thread. Tests: tests/unit/wire/test_uv.c; fuzz: tests/fuzz/fuzz_pb.c. */
+ * Readers move *in behind what they read; on failure *in and *out are untouched. Hostile bytes
+ * are fine everywhere. Pure; any thread. Tests: tests/unit/wire/test_uv.c; fuzz:
+ * tests/fuzz/fuzz_pb.c. */
 #ifndef WIRE_UV_H
 #define WIRE_UV_H
 

@@ -55,21 +55,22 @@ static void malformed_bytes_are_refused(void **state)
 {
     (void)state;
     const struct str bad[] = {
-        STR_INIT("\x08"),                                              /* no value */
-        STR_INIT("\x80"),                                              /* half a tag */
-        STR_INIT("\x00\x01"),                                          /* field 0 */
-        STR_INIT("\x0e\x01"),                                          /* wire type 6 */
-        STR_INIT("\x0f\x01"),                                          /* wire type 7 */
-        STR_INIT("\x0a\x05" "abc"),                                    /* length too large */
-        STR_INIT("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),      /* 2^64 - 1 bytes */
-        STR_INIT("\x0d\x01\x02\x03"),                                  /* half a fixed32 */
-        STR_INIT("\x09\x01\x02\x03\x04\x05\x06\x07"),                  /* half a fixed64 */
-        STR_INIT("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),      /* 65 bits */
-        STR_INIT("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),  /* 11 bytes */
-        STR_INIT("\x80\x80\x80\x80\x10\x00"),                          /* field 2^29 */
-        STR_INIT("\x0c"),                                              /* ends no group */
-        STR_INIT("\x0b\x14"),                                          /* ends another group */
-        STR_INIT("\x0b\x08\x01"),                                      /* never ends */
+        STR_INIT("\x08"),     /* no value */
+        STR_INIT("\x80"),     /* half a tag */
+        STR_INIT("\x00\x01"), /* field 0 */
+        STR_INIT("\x0e\x01"), /* wire type 6 */
+        STR_INIT("\x0f\x01"), /* wire type 7 */
+        STR_INIT("\x0a\x05"
+                 "abc"),                                              /* length too large */
+        STR_INIT("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),     /* 2^64 - 1 bytes */
+        STR_INIT("\x0d\x01\x02\x03"),                                 /* half a fixed32 */
+        STR_INIT("\x09\x01\x02\x03\x04\x05\x06\x07"),                 /* half a fixed64 */
+        STR_INIT("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),     /* 65 bits */
+        STR_INIT("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), /* 11 bytes */
+        STR_INIT("\x80\x80\x80\x80\x10\x00"),                         /* field 2^29 */
+        STR_INIT("\x0c"),                                             /* ends no group */
+        STR_INIT("\x0b\x14"),                                         /* ends another group */
+        STR_INIT("\x0b\x08\x01"),                                     /* never ends */
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         size_t n;

@@ -61,10 +61,10 @@ static void longer_forms_and_cut_ones_are_refused(void **state)
     (void)state;
     refused("", 0);
     refused("\x80", 1);
-    refused("\x80\x00", 2);                                   /* 0 in two bytes */
-    refused("\xff\x80\x00", 3);                               /* 127 in three */
-    refused("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10);  /* 65 bits */
-    refused("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00", 10);  /* 0 in ten */
+    refused("\x80\x00", 2);                                  /* 0 in two bytes */
+    refused("\xff\x80\x00", 3);                              /* 127 in three */
+    refused("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10); /* 65 bits */
+    refused("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00", 10); /* 0 in ten */
     refused("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11);
 }
 
@@ -89,11 +89,14 @@ static void a_value_above_32_bits_is_no_u32(void **state)
 static void a_string_must_be_there_in_full(void **state)
 {
     (void)state;
-    struct str in = STR("\x03" "abcd"), s = {0};
+    struct str in = STR("\x03"
+                        "abcd"),
+               s = {0};
     assert_int_equal(uv_read_str(&in, &s), 0);
     assert_true(str_eq(s, STR("abc")));
     assert_int_equal(in.len, 1);
-    in = STR("\x04" "abc");
+    in = STR("\x04"
+             "abc");
     assert_int_equal(uv_read_str(&in, &s), ERR_PARSE);
     assert_int_equal(in.len, 4);
     in = str_of("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01xx", 12); /* 2^64 - 1 bytes */
