@@ -39,9 +39,10 @@ void *mem_zalloc(size_t size)
 
 void *mem_calloc(size_t count, size_t size)
 {
-    if (count == 0 || size == 0)
-        count = size = 1;
-    return must_fail() ? NULL : calloc(count, size);
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    return mem_zalloc(bytes);
 }
 
 void *mem_realloc(void *p, size_t size)
