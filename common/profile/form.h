@@ -1,9 +1,30 @@
 /* profile/form.h - the append form: how profiles travel between our processes and enter the store.
  *
- * Grammar: design of the store, section 3 (version 1). One symbol table per push, a trie of call
- * stacks in level order, then the profiles that share them. The distributor writes it, replicas
- * pass it on, the ingester interns from it. Integers little-endian, `uv` varints shortest.
+ * One symbol table per push, a trie of call stacks in level order, then the profiles that share
+ * them. The distributor writes it, replicas pass it on, the ingester interns from it. Integers are
+ * little-endian, `uv` is an unsigned varint in its shortest form, `zz` a zigzag-mapped one, `str`
+ * a uv length and bytes. Version 1:
  *
+ *   form    := u8 version, uv flags = 0, uv lanes, lanes x (16 B writer, uv n, n x str instance),
+ *              symbols, uv profiles, profiles x profile
+ *   symbols := uv n, n x uv length, bytes                      strings 1 .. n; string 0 is ""
+ *              uv n, n x (uv file, uv build_id, uv start, uv limit, uv offset, uv flags)
+ *              uv n, n x (uv name, uv system_name, uv file, uv start_line)
+ *              uv n, n x (uv lines << 1 | folded, uv mapping, uv address,
+ *                         lines x (uv function, zz line))      innermost line first
+ *              uv n, n x (uv own - parent, uv location)        nodes 1 .. n by depth; 0 is the root
+ *   profile := uv pairs, pairs x (str, str), uv members, members x 5 str, u64 time_ns, u32 nonce,
+ *              uv duration_ns, uv period, uv lane, uv seq, uv samples << 1 | has spans,
+ *              samples x zz(node - previous node, first absolute), members x column, [spans]
+ *   column  := u8 0, u24 byte length, samples x uv value
+ *            | u8 1, uv factor                                 value of member 0 x factor
+ *   spans   := uv d, d x (u64 span_id, 16 B trace_id), samples x uv index + 1 (0: none)
+ *
+ * Lanes are distinct and have instances; pairs are sorted by name; no value, and no sum of a
+ * column, is above 2^63 - 1; member 0 is always a column of kind 0. Mapping flags are bits from
+ * enum form_mapping_flag.
+ *
+ * form.c reads and puts, form_write.c builds, form_subset.c divides.
  * Pure; any thread. Tests: tests/unit/profile/test_form.c; fuzz: tests/fuzz/fuzz_form.c. */
 #ifndef PROFILE_FORM_H
 #define PROFILE_FORM_H
@@ -18,7 +39,22 @@
 
 struct arena;
 
-enum { FORM_VERSION = 1, FORM_MEMBERS_MAX = 8, FORM_WRITER_SIZE = 16 };
+enum {
+    FORM_VERSION = 1,
+    FORM_MEMBERS_MAX = 8,
+    FORM_WRITER_SIZE = 16,
+    FORM_LINES_MAX = 64,    /* per location, what a writer makes */
+    FORM_DEPTH_MAX = 1100,  /* of a stack, what a writer makes */
+    FORM_LANES_MAX = 64,
+    FORM_PROFILES_MAX = 65536,
+};
+
+enum form_mapping_flag {
+    FORM_HAS_FUNCTIONS = 1,
+    FORM_HAS_FILENAMES = 2,
+    FORM_HAS_LINE_NUMBERS = 4,
+    FORM_HAS_INLINE_FRAMES = 8,
+};
 
 struct form_mapping {
     uint32_t file, build_id; /* string indexes */
@@ -85,7 +121,7 @@ struct form_profile {
     uint32_t lane; /* index */
     uint32_t seq;  /* >= 1 */
     uint32_t samples;
-    const uint32_t *nodes; /* `samples` node indexes, ascending; equal ones only with spans */
+    const uint32_t *nodes; /* `samples` node indexes >= 1, ascending; equal ones only with spans */
     struct form_column columns[FORM_MEMBERS_MAX];
     struct str spans; /* raw, empty without spans: uv d, d x (u64, 16 B), samples x uv index + 1 */
 };
@@ -128,40 +164,69 @@ int form_open(struct form *out, struct str bytes, const struct form_limits *max,
  * `f` appended to out in the form's grammar. */
 void form_put_symbols(const struct form *f, struct buf *out);
 
-/* Builds a form in one pass: symbols first, then profiles with their samples. */
+/* Append a whole form to out, as a reader gave it or as form_view() shows it. Failure is out's
+ * sticky error. */
+void form_put(const struct form *f, struct buf *out);
+
+/* Builds a form in one pass: symbols first, then profiles with their samples. After a failure
+ * other than of a sample (which form_drop_profile() undoes) it may only be thrown away. */
 struct form_writer;
 
 /* A writer whose tables live in `a`. ERR_NOMEM. */
 int form_begin(struct form_writer **out, struct arena *a);
 
-/* Each returns the index of the (new or equal) entry in *id. ERR_NOMEM, ERR_LIMIT. */
+/* Each returns the index of the (new or equal) entry in *id; string "" is index 0. Indexes inside
+ * must be such as were given out. ERR_NOMEM, ERR_LIMIT. */
 int form_add_string(struct form_writer *w, struct str s, uint32_t *id);
 int form_add_mapping(struct form_writer *w, const struct form_mapping *m, uint32_t *id);
 int form_add_function(struct form_writer *w, const struct form_function *f, uint32_t *id);
-/* Lines innermost first; first_line and line_count of *l are ignored. */
+/* Lines innermost first, at most FORM_LINES_MAX; first_line and line_count of *l are ignored. */
 int form_add_location(struct form_writer *w, const struct form_location *l,
                       const struct form_line *lines, uint32_t count, uint32_t *id);
+/* The instance strings are borrowed until form_finish. */
 int form_add_lane(struct form_writer *w, const uint8_t writer[FORM_WRITER_SIZE],
                   const struct str *instances, uint32_t count, uint32_t *lane);
 
-/* Open a profile: p's labels, members, time, nonce, duration, period, lane, seq are taken (strings
- * are borrowed until form_finish); nodes, samples, columns are ignored. */
+/* Node of a call stack, locations root first (the caller turns pprof's leaf-first order round),
+ * 1 to FORM_DEPTH_MAX of them. Stacks that follow each other share the walk over their common
+ * beginning. ERR_INVAL for an empty one, ERR_NOMEM, ERR_LIMIT. */
+int form_add_stack(struct form_writer *w, const uint32_t *locations, uint32_t count,
+                   uint32_t *node);
+
+/* Open a profile: p's labels, members, time, nonce, duration, period, lane, seq are taken (label
+ * pairs, members and their strings are borrowed until form_finish); nodes, samples, columns are
+ * ignored. */
 int form_begin_profile(struct form_writer *w, const struct form_profile *p);
 
-/* One sample of the open profile: locations root first (the caller turns pprof's leaf-first order
- * round), one value per member. The same stack again adds to its values unless spans differ.
- * span may be NULL. ERR_NOMEM, ERR_LIMIT (a sum would pass 2^63). */
+/* One sample of the open profile at a node of form_add_stack(), one value per member. The same
+ * stack again adds to its values unless spans differ; span may be NULL. ERR_NOMEM, ERR_LIMIT (a
+ * sum would pass 2^63 - 1). */
+int form_add_at(struct form_writer *w, uint32_t node, const uint64_t *values,
+                const struct form_span *span);
+
+/* form_add_stack() and form_add_at() in one. */
 int form_add_sample(struct form_writer *w, const uint32_t *locations, uint32_t count,
                     const uint64_t *values, const struct form_span *span);
 
-/* Close the profile. *samples gets how many distinct ones it has. */
+/* Close the profile. *samples (may be NULL) gets how many distinct ones it has. */
 int form_end_profile(struct form_writer *w, uint32_t *samples);
+
+/* Forget the open profile; its symbols and stacks stay. */
+void form_drop_profile(struct form_writer *w);
+
+/* Profiles closed so far. */
+uint32_t form_profile_count(const struct form_writer *w);
 
 /* Change lane and seq of profile i before form_finish: placement is decided late. */
 int form_set_dot(struct form_writer *w, uint32_t profile, uint32_t lane, uint32_t seq);
 
-/* Append the form to out; nodes are renumbered into level order. Failure is out's sticky error.
- * May be called again after form_set_dot(). */
+/* The form as a reader would see it, nodes renumbered into level order; borrows from the writer,
+ * shows later form_set_dot() and form_add_lane(). Nothing else may be added from now on.
+ * ERR_NOMEM, ERR_LIMIT. */
+int form_view(struct form_writer *w, const struct form **out);
+
+/* Append the form to out: form_view() and form_put(). May be called again after form_set_dot().
+ * ERR_NOMEM, ERR_LIMIT. */
 int form_finish(struct form_writer *w, struct buf *out);
 
 /* Make a smaller form of profiles `which` (rising indexes) of f with only the symbols they reach;

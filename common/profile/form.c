@@ -1,0 +1,640 @@
+/* Reading a form, checking everything, and putting one down again. */
+#include "profile/form.h"
+
+#include <inttypes.h>
+
+#include "base/mem.h"
+
+/* A cursor whose first failure sticks: reads after it give zeros and move nothing. */
+struct reader {
+    const uint8_t *start, *p, *end;
+    struct arena *arena;
+    struct err *err;
+    struct form_limits max;
+    int rc;
+};
+
+static void fail(struct reader *r, int code, const char *what)
+{
+    if (r->rc != 0)
+        return;
+    r->rc = err_set(r->err, code, "append form: %s at offset %zu", what, (size_t)(r->p - r->start));
+    r->end = r->p;
+}
+
+static size_t left(const struct reader *r)
+{
+    return (size_t)(r->end - r->p);
+}
+
+static uint64_t uv_long(struct reader *r, const char *what)
+{
+    uint64_t v = 0;
+    for (unsigned i = 0; i < 10 && i < left(r); i++) {
+        uint8_t b = r->p[i];
+        if (i == 9 && b > 1)
+            break;
+        v |= (uint64_t)(b & 0x7f) << (7 * i);
+        if (b < 0x80) {
+            if (b == 0 && i > 0)
+                break; /* not the shortest form */
+            r->p += i + 1;
+            return v;
+        }
+    }
+    fail(r, ERR_PARSE, what);
+    return 0;
+}
+
+static inline uint64_t uv(struct reader *r, const char *what)
+{
+    if (r->p < r->end && *r->p < 0x80)
+        return *r->p++;
+    return uv_long(r, what);
+}
+
+static int64_t zigzag(uint64_t v)
+{
+    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
+
+/* A number below `bound`. */
+static uint32_t index_below(struct reader *r, uint64_t bound, const char *what)
+{
+    const uint8_t *at = r->p;
+    uint64_t v = uv(r, what);
+    if (v < bound)
+        return (uint32_t)v;
+    r->p = r->rc == 0 ? at : r->p;
+    fail(r, ERR_PARSE, what);
+    return 0;
+}
+
+/* A count of things of at least `each` bytes: never more than the bytes that are left hold. */
+static uint32_t count_of(struct reader *r, size_t each, const char *what)
+{
+    uint64_t n = uv(r, what);
+    if (n <= left(r) / each && n < UINT32_MAX)
+        return (uint32_t)n;
+    fail(r, ERR_PARSE, what);
+    return 0;
+}
+
+static const uint8_t *bytes_of(struct reader *r, size_t size, const char *what)
+{
+    if (size > left(r)) {
+        fail(r, ERR_PARSE, what);
+        return NULL;
+    }
+    const uint8_t *p = r->p;
+    r->p += size;
+    return p;
+}
+
+static struct str str_of_reader(struct reader *r, const char *what)
+{
+    uint64_t len = uv(r, what);
+    if (len > left(r)) {
+        fail(r, ERR_PARSE, what);
+        return (struct str){0};
+    }
+    return str_of(bytes_of(r, (size_t)len, what), (size_t)len);
+}
+
+static uint64_t little(const uint8_t *p, unsigned size)
+{
+    uint64_t v = 0;
+    for (unsigned i = 0; p != NULL && i < size; i++)
+        v |= (uint64_t)p[i] << (8 * i);
+    return v;
+}
+
+/* `count` elements; the reader fails when there is no memory, and the caller must look. */
+static void *table(struct reader *r, size_t count, size_t size)
+{
+    if (r->rc != 0)
+        return NULL;
+    void *p = arena_alloc(r->arena, (count + 1) * size);
+    if (p == NULL)
+        fail(r, ERR_NOMEM, "no memory for a table");
+    return p;
+}
+
+static bool same_lane(const struct form_lane *a, const struct form_lane *b)
+{
+    if (a->count != b->count || memcmp(a->writer, b->writer, FORM_WRITER_SIZE) != 0)
+        return false;
+    for (uint32_t i = 0; i < a->count; i++)
+        if (!str_eq(a->instances[i], b->instances[i]))
+            return false;
+    return true;
+}
+
+static void read_lanes(struct reader *r, struct form *f)
+{
+    uint32_t n = count_of(r, FORM_WRITER_SIZE + 2, "count of lanes");
+    if (n > r->max.lanes_max)
+        fail(r, ERR_LIMIT, "too many lanes");
+    struct form_lane *lanes = table(r, n, sizeof *lanes);
+    for (uint32_t i = 0; i < n && r->rc == 0; i++) {
+        lanes[i].writer = bytes_of(r, FORM_WRITER_SIZE, "writer of a lane");
+        lanes[i].count = count_of(r, 1, "count of instances");
+        if (lanes[i].count == 0)
+            fail(r, ERR_PARSE, "lane without instances");
+        struct str *instances = table(r, lanes[i].count, sizeof *instances);
+        for (uint32_t k = 0; k < lanes[i].count && r->rc == 0; k++)
+            instances[k] = str_of_reader(r, "instance of a lane");
+        lanes[i].instances = instances;
+        for (uint32_t k = 0; k < i && r->rc == 0; k++)
+            if (same_lane(&lanes[i], &lanes[k]))
+                fail(r, ERR_PARSE, "the same lane twice");
+    }
+    f->lanes = lanes;
+    f->lane_count = n;
+}
+
+static void read_strings(struct reader *r, struct form *f)
+{
+    uint32_t n = count_of(r, 1, "count of strings");
+    struct str *strings = table(r, (size_t)n + 1, sizeof *strings);
+    uint64_t sum = 0;
+    for (uint32_t i = 1; i <= n && r->rc == 0; i++) {
+        uint64_t len = uv(r, "length of a string");
+        if (len > left(r) || (sum += len) > left(r))
+            fail(r, ERR_PARSE, "length of a string");
+        strings[i].len = (size_t)len;
+    }
+    if (sum > r->max.string_bytes_max)
+        fail(r, ERR_LIMIT, "too many bytes of strings");
+    if (r->rc != 0 || sum > left(r)) {
+        fail(r, ERR_PARSE, "bytes of the strings");
+        return;
+    }
+    strings[0] = (struct str){0};
+    for (uint32_t i = 1; i <= n; i++) {
+        strings[i].data = (const char *)r->p;
+        r->p += strings[i].len;
+    }
+    f->strings = strings;
+    f->string_count = n + 1;
+}
+
+static void read_mappings(struct reader *r, struct form *f)
+{
+    uint32_t n = count_of(r, 6, "count of mappings");
+    struct form_mapping *m = table(r, n, sizeof *m);
+    for (uint32_t i = 0; i < n && r->rc == 0; i++) {
+        m[i].file = index_below(r, f->string_count, "file of a mapping");
+        m[i].build_id = index_below(r, f->string_count, "build id of a mapping");
+        m[i].start = uv(r, "start of a mapping");
+        m[i].limit = uv(r, "limit of a mapping");
+        m[i].offset = uv(r, "offset of a mapping");
+        m[i].flags = uv(r, "flags of a mapping");
+    }
+    f->mappings = m;
+    f->mapping_count = n;
+}
+
+static void read_functions(struct reader *r, struct form *f)
+{
+    uint32_t n = count_of(r, 4, "count of functions");
+    struct form_function *fn = table(r, n, sizeof *fn);
+    for (uint32_t i = 0; i < n && r->rc == 0; i++) {
+        fn[i].name = index_below(r, f->string_count, "name of a function");
+        fn[i].system_name = index_below(r, f->string_count, "system name of a function");
+        fn[i].file = index_below(r, f->string_count, "file of a function");
+        fn[i].start_line = uv(r, "start line of a function");
+    }
+    f->functions = fn;
+    f->function_count = n;
+}
+
+static void read_locations(struct reader *r, struct form *f)
+{
+    uint32_t n = count_of(r, 3, "count of locations");
+    struct form_location *loc = table(r, n, sizeof *loc);
+    /* What is not a location's three bytes can only be lines, of two bytes or more. */
+    size_t lines_max = (left(r) - (size_t)n * 3) / 2;
+    size_t cap = lines_max < (size_t)n * 2 ? lines_max : (size_t)n * 2;
+    struct form_line *lines = table(r, cap, sizeof *lines);
+    uint32_t used = 0;
+    uint64_t mappings = f->mapping_count == 0 ? 1 : f->mapping_count;
+    for (uint32_t i = 0; i < n && r->rc == 0; i++) {
+        uint64_t head = uv(r, "line count of a location");
+        uint64_t count = head >> 1;
+        if (count > r->max.lines_max)
+            fail(r, ERR_LIMIT, "too many lines in a location");
+        loc[i].folded = (head & 1) != 0;
+        loc[i].mapping = index_below(r, mappings, "mapping of a location");
+        loc[i].address = uv(r, "address of a location");
+        if (r->rc == 0 && count > left(r) / 2)
+            fail(r, ERR_PARSE, "line count of a location");
+        if (r->rc == 0 && used + count > cap) {
+            cap = (used + (size_t)count) * 2;
+            struct form_line *more = table(r, cap, sizeof *more);
+            if (more != NULL)
+                memcpy(more, lines, used * sizeof *more);
+            lines = more;
+        }
+        loc[i].first_line = used;
+        loc[i].line_count = r->rc == 0 ? (uint32_t)count : 0;
+        for (uint64_t k = 0; k < count && r->rc == 0; k++, used++) {
+            lines[used].function = index_below(r, f->function_count, "function of a line");
+            lines[used].line = zigzag(uv(r, "number of a line"));
+        }
+    }
+    f->locations = loc;
+    f->location_count = n;
+    f->lines = lines;
+    f->line_count = used;
+}
+
+/* Level order: a node's parent is in the level before. A parent in the current level opens the
+ * next one. */
+static void read_nodes(struct reader *r, struct form *f)
+{
+    uint32_t n = count_of(r, 2, "count of nodes");
+    struct form_node *nodes = table(r, (size_t)n + 1, sizeof *nodes);
+    if (r->rc != 0)
+        return;
+    nodes[0] = (struct form_node){0};
+    uint32_t above = 0, level = 1, depth = 1;
+    for (uint32_t i = 1; i <= n && r->rc == 0; i++) {
+        uint64_t up = uv(r, "parent of a node");
+        if (up == 0 || up > i)
+            fail(r, ERR_PARSE, "parent of a node");
+        uint32_t parent = i - (uint32_t)up;
+        nodes[i].parent = parent;
+        nodes[i].location = index_below(r, f->location_count, "location of a node");
+        if (parent >= level) {
+            above = level;
+            level = i;
+            if (++depth > r->max.depth_max)
+                fail(r, ERR_LIMIT, "stacks are too deep");
+        } else if (parent < above) {
+            fail(r, ERR_PARSE, "nodes are not in level order");
+        }
+    }
+    f->nodes = nodes;
+    f->node_count = n + 1;
+}
+
+/* Values of one column; *total gets their sum, at most 2^63 - 1. */
+static void read_column(struct reader *r, struct form_column *c, uint32_t samples, bool first,
+                        uint64_t total_first, uint64_t *total)
+{
+    const uint8_t *kind = bytes_of(r, 1, "kind of a column");
+    if (kind == NULL)
+        return;
+    if (*kind == 1 && !first) {
+        c->proportional = true;
+        c->factor = uv(r, "factor of a column");
+        if (__builtin_mul_overflow(total_first, c->factor, total) || *total > INT64_MAX ||
+            c->factor > INT64_MAX)
+            fail(r, ERR_PARSE, "sum of a column");
+        return;
+    }
+    if (*kind != 0) {
+        fail(r, ERR_PARSE, "kind of a column");
+        return;
+    }
+    size_t size = (size_t)little(bytes_of(r, 3, "length of a column"), 3);
+    const uint8_t *start = bytes_of(r, size, "bytes of a column");
+    if (start == NULL)
+        return;
+    c->bytes = str_of(start, size);
+    struct reader in = *r;
+    in.p = start;
+    in.end = start + size;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < samples && in.rc == 0; i++) {
+        uint64_t v = uv(&in, "value of a sample");
+        if (v > INT64_MAX || (sum += v) > INT64_MAX)
+            fail(&in, ERR_PARSE, "sum of a column");
+    }
+    if (in.rc == 0 && in.p != in.end)
+        fail(&in, ERR_PARSE, "length of a column");
+    r->rc = in.rc;
+    *total = sum;
+}
+
+static void read_spans(struct reader *r, struct form_profile *p)
+{
+    const uint8_t *start = r->p;
+    uint32_t n = count_of(r, 24, "count of spans");
+    bytes_of(r, (size_t)n * 24, "spans");
+    for (uint32_t i = 0; i < p->samples && r->rc == 0; i++)
+        index_below(r, (uint64_t)n + 1, "span of a sample");
+    p->spans = str_of(start, (size_t)(r->p - start));
+}
+
+static void read_samples(struct reader *r, struct form_profile *p, uint32_t node_count)
+{
+    uint64_t head = uv(r, "count of samples");
+    bool spans = (head & 1) != 0;
+    if (head >> 1 > left(r) || head >> 1 > UINT32_MAX - 1) {
+        fail(r, ERR_PARSE, "count of samples");
+        return;
+    }
+    p->samples = (uint32_t)(head >> 1);
+    uint32_t *nodes = table(r, p->samples, sizeof *nodes);
+    int64_t at = 0;
+    for (uint32_t i = 0; i < p->samples && r->rc == 0; i++) {
+        int64_t step = zigzag(uv(r, "node of a sample"));
+        if (step < 0 || step >= (int64_t)node_count || (step == 0 && (i == 0 || !spans)))
+            fail(r, ERR_PARSE, "node of a sample");
+        at += step;
+        if (at >= (int64_t)node_count)
+            fail(r, ERR_PARSE, "node of a sample");
+        nodes[i] = (uint32_t)at;
+    }
+    p->nodes = nodes;
+    uint64_t first = 0, total = 0;
+    for (uint32_t m = 0; m < p->member_count && r->rc == 0; m++) {
+        read_column(r, &p->columns[m], p->samples, m == 0, first, &total);
+        first = m == 0 ? total : first;
+    }
+    if (spans)
+        read_spans(r, p);
+}
+
+static void read_labels(struct reader *r, struct form_profile *p)
+{
+    p->pair_count = count_of(r, 2, "count of labels");
+    struct form_pair *pairs = table(r, p->pair_count, sizeof *pairs);
+    for (uint32_t i = 0; i < p->pair_count && r->rc == 0; i++) {
+        pairs[i].name = str_of_reader(r, "name of a label");
+        pairs[i].value = str_of_reader(r, "value of a label");
+        if (i > 0 && str_cmp(pairs[i - 1].name, pairs[i].name) >= 0)
+            fail(r, ERR_PARSE, "labels are not sorted");
+    }
+    p->pairs = pairs;
+    p->member_count = count_of(r, 5, "count of members");
+    if (p->member_count == 0 || p->member_count > FORM_MEMBERS_MAX)
+        fail(r, ERR_PARSE, "count of members");
+    struct form_member *members = table(r, p->member_count, sizeof *members);
+    for (uint32_t i = 0; i < p->member_count && r->rc == 0; i++) {
+        members[i].type = str_of_reader(r, "type of a member");
+        members[i].unit = str_of_reader(r, "unit of a member");
+        members[i].period_type = str_of_reader(r, "period type of a member");
+        members[i].period_unit = str_of_reader(r, "period unit of a member");
+        members[i].name = str_of_reader(r, "name of a member");
+    }
+    p->members = members;
+}
+
+static void read_profile(struct reader *r, struct form_profile *p, const struct form *f)
+{
+    *p = (struct form_profile){0};
+    read_labels(r, p);
+    uint64_t time = little(bytes_of(r, 8, "time of a profile"), 8);
+    if (time > INT64_MAX)
+        fail(r, ERR_PARSE, "time of a profile");
+    p->time_ns = (int64_t)(time & INT64_MAX);
+    p->nonce = (uint32_t)little(bytes_of(r, 4, "nonce of a profile"), 4);
+    p->duration_ns = uv(r, "duration of a profile");
+    p->period = uv(r, "period of a profile");
+    p->lane = index_below(r, f->lane_count, "lane of a profile");
+    p->seq = index_below(r, (uint64_t)UINT32_MAX + 1, "seq of a profile");
+    if (p->seq == 0)
+        fail(r, ERR_PARSE, "seq of a profile");
+    if (r->rc == 0)
+        read_samples(r, p, f->node_count);
+}
+
+static void read_profiles(struct reader *r, struct form *f)
+{
+    uint32_t n = count_of(r, 24, "count of profiles");
+    if (n > r->max.profiles_max)
+        fail(r, ERR_LIMIT, "too many profiles");
+    struct form_profile *profiles = table(r, n, sizeof *profiles);
+    for (uint32_t i = 0; i < n && r->rc == 0; i++)
+        read_profile(r, &profiles[i], f);
+    f->profiles = profiles;
+    f->profile_count = n;
+}
+
+static int read_head(struct reader *r)
+{
+    const uint8_t *version = bytes_of(r, 1, "version");
+    if (version == NULL)
+        return r->rc;
+    if (*version != FORM_VERSION)
+        return err_set(r->err, ERR_VERSION, "append form of version %u; this build knows %u",
+                       *version, (unsigned)FORM_VERSION);
+    uint64_t flags = uv(r, "flags");
+    if (flags != 0)
+        return err_set(r->err, ERR_VERSION, "append form with unknown flag bits 0x%" PRIx64, flags);
+    return r->rc;
+}
+
+static struct form_limits with_defaults(const struct form_limits *max)
+{
+    struct form_limits m = max == NULL ? (struct form_limits){0} : *max;
+    m.depth_max = m.depth_max == 0 ? FORM_DEPTH_MAX : m.depth_max;
+    m.lines_max = m.lines_max == 0 ? FORM_LINES_MAX : m.lines_max;
+    m.lanes_max = m.lanes_max == 0 ? FORM_LANES_MAX : m.lanes_max;
+    m.profiles_max = m.profiles_max == 0 ? FORM_PROFILES_MAX : m.profiles_max;
+    m.string_bytes_max = m.string_bytes_max == 0 ? 64 << 20 : m.string_bytes_max;
+    return m;
+}
+
+int form_open(struct form *out, struct str bytes, const struct form_limits *max, struct arena *a,
+              struct err *err)
+{
+    static const uint8_t none;
+    const uint8_t *p = bytes.len == 0 ? &none : (const uint8_t *)bytes.data;
+    struct reader r = {
+        .start = p, .p = p, .end = p + bytes.len, .arena = a, .err = err, .max = with_defaults(max)};
+    *out = (struct form){0};
+    int rc = read_head(&r);
+    if (rc != 0)
+        return rc;
+    void (*const steps[])(struct reader *, struct form *) = {
+        read_lanes,     read_strings, read_mappings, read_functions,
+        read_locations, read_nodes,   read_profiles,
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && r.rc == 0; i++)
+        steps[i](&r, out);
+    if (r.rc == 0 && r.p != r.end)
+        fail(&r, ERR_PARSE, "bytes after the end");
+    return r.rc;
+}
+
+/* --- putting ------------------------------------------------------------------------------------ */
+
+static uint8_t *put_uv(uint8_t *p, uint64_t v)
+{
+    for (; v >= 0x80; v >>= 7)
+        *p++ = (uint8_t)(v | 0x80);
+    *p++ = (uint8_t)v;
+    return p;
+}
+
+static uint64_t zz(int64_t v)
+{
+    return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
+}
+
+/* Room for `count` entries of at most `each` bytes; NULL sets out's error. */
+static uint8_t *room(struct buf *out, size_t count, size_t each)
+{
+    return buf_reserve(out, 10 + count * each);
+}
+
+static void took(struct buf *out, const uint8_t *end)
+{
+    out->size = (size_t)(end - out->data);
+}
+
+static void put_strings(const struct form *f, struct buf *out)
+{
+    size_t n = f->string_count == 0 ? 0 : f->string_count - 1, sum = 0;
+    uint8_t *p = room(out, n, 10);
+    if (p == NULL)
+        return;
+    p = put_uv(p, n);
+    for (size_t i = 1; i <= n; i++) {
+        p = put_uv(p, f->strings[i].len);
+        sum += f->strings[i].len;
+    }
+    took(out, p);
+    p = room(out, 1, sum);
+    if (p == NULL)
+        return;
+    for (size_t i = 1; i <= n; i++) {
+        if (f->strings[i].len > 0)
+            memcpy(p, f->strings[i].data, f->strings[i].len);
+        p += f->strings[i].len;
+    }
+    took(out, p);
+}
+
+static void put_mappings(const struct form *f, struct buf *out)
+{
+    uint8_t *p = room(out, f->mapping_count, 50);
+    if (p == NULL)
+        return;
+    p = put_uv(p, f->mapping_count);
+    for (uint32_t i = 0; i < f->mapping_count; i++) {
+        const struct form_mapping *m = &f->mappings[i];
+        p = put_uv(put_uv(p, m->file), m->build_id);
+        p = put_uv(put_uv(put_uv(put_uv(p, m->start), m->limit), m->offset), m->flags);
+    }
+    took(out, p);
+}
+
+static void put_functions(const struct form *f, struct buf *out)
+{
+    uint8_t *p = room(out, f->function_count, 25);
+    if (p == NULL)
+        return;
+    p = put_uv(p, f->function_count);
+    for (uint32_t i = 0; i < f->function_count; i++) {
+        const struct form_function *fn = &f->functions[i];
+        p = put_uv(put_uv(put_uv(put_uv(p, fn->name), fn->system_name), fn->file), fn->start_line);
+    }
+    took(out, p);
+}
+
+static void put_locations(const struct form *f, struct buf *out)
+{
+    uint8_t *p = room(out, (size_t)f->location_count + f->line_count, 20);
+    if (p == NULL)
+        return;
+    p = put_uv(p, f->location_count);
+    for (uint32_t i = 0; i < f->location_count; i++) {
+        const struct form_location *l = &f->locations[i];
+        p = put_uv(p, (uint64_t)l->line_count << 1 | l->folded);
+        p = put_uv(put_uv(p, l->mapping), l->address);
+        for (uint32_t k = 0; k < l->line_count; k++) {
+            const struct form_line *line = &f->lines[l->first_line + k];
+            p = put_uv(put_uv(p, line->function), zz(line->line));
+        }
+    }
+    took(out, p);
+}
+
+static void put_nodes(const struct form *f, struct buf *out)
+{
+    uint8_t *p = room(out, f->node_count, 10);
+    if (p == NULL)
+        return;
+    p = put_uv(p, f->node_count == 0 ? 0 : f->node_count - 1);
+    for (uint32_t i = 1; i < f->node_count; i++)
+        p = put_uv(put_uv(p, i - f->nodes[i].parent), f->nodes[i].location);
+    took(out, p);
+}
+
+void form_put_symbols(const struct form *f, struct buf *out)
+{
+    put_strings(f, out);
+    put_mappings(f, out);
+    put_functions(f, out);
+    put_locations(f, out);
+    put_nodes(f, out);
+}
+
+static void put_str(struct buf *out, struct str s)
+{
+    buf_varint(out, s.len);
+    buf_str(out, s);
+}
+
+static void put_profile(const struct form_profile *p, struct buf *out)
+{
+    buf_varint(out, p->pair_count);
+    for (uint32_t i = 0; i < p->pair_count; i++) {
+        put_str(out, p->pairs[i].name);
+        put_str(out, p->pairs[i].value);
+    }
+    buf_varint(out, p->member_count);
+    for (uint32_t i = 0; i < p->member_count; i++) {
+        const struct form_member *m = &p->members[i];
+        const struct str *all[] = {&m->type, &m->unit, &m->period_type, &m->period_unit, &m->name};
+        for (size_t k = 0; k < 5; k++)
+            put_str(out, *all[k]);
+    }
+    buf_u64le(out, (uint64_t)p->time_ns);
+    buf_u32le(out, p->nonce);
+    uint8_t *at = room(out, (size_t)p->samples + 5, 10);
+    if (at == NULL)
+        return;
+    at = put_uv(put_uv(put_uv(put_uv(at, p->duration_ns), p->period), p->lane), p->seq);
+    at = put_uv(at, (uint64_t)p->samples << 1 | (p->spans.len > 0));
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < p->samples; i++) {
+        at = put_uv(at, (uint64_t)(p->nodes[i] - last) << 1);
+        last = p->nodes[i];
+    }
+    took(out, at);
+    for (uint32_t m = 0; m < p->member_count; m++) {
+        const struct form_column *c = &p->columns[m];
+        buf_u8(out, c->proportional ? 1 : 0);
+        if (c->proportional) {
+            buf_varint(out, c->factor);
+            continue;
+        }
+        for (unsigned k = 0; k < 24; k += 8)
+            buf_u8(out, (uint8_t)(c->bytes.len >> k));
+        buf_str(out, c->bytes);
+    }
+    buf_str(out, p->spans);
+}
+
+void form_put(const struct form *f, struct buf *out)
+{
+    buf_u8(out, FORM_VERSION);
+    buf_varint(out, 0);
+    buf_varint(out, f->lane_count);
+    for (uint32_t i = 0; i < f->lane_count; i++) {
+        buf_put(out, f->lanes[i].writer, FORM_WRITER_SIZE);
+        buf_varint(out, f->lanes[i].count);
+        for (uint32_t k = 0; k < f->lanes[i].count; k++)
+            put_str(out, f->lanes[i].instances[k]);
+    }
+    form_put_symbols(f, out);
+    buf_varint(out, f->profile_count);
+    for (uint32_t i = 0; i < f->profile_count; i++)
+        put_profile(&f->profiles[i], out);
+}
