@@ -4,6 +4,9 @@
  * 1, 2, 3 ...; (writer, set) is a lane, (lane, seq) a dot: the identity of one profile on every
  * replica, for ever (design: exact reads, sections 3 and 4). A vector maps lanes to seqs.
  *
+ * Three parts: seqset (numbers of one lane, seqset.c), vector (lanes -> seqsets, dots.c), aliases
+ * (which dot repeats which, aliases.c).
+ *
  * Pure; value-like; one owner thread, or shared read-only. Linear in intervals. Lanes are
  * compared by content (writer bytes, ordered list of instance ids), never by index.
  * Tests: tests/unit/ring/test_dots.c; fuzz: tests/fuzz/fuzz_vector.c. */
@@ -18,7 +21,11 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { WRITER_SIZE = 16 };
+enum {
+    WRITER_SIZE = 16,
+    DOTS_SET_MAX = 256, /* instance ids in one set */
+    DOTS_ID_MAX = 1024, /* bytes of one instance id */
+};
 
 /* Sorted, disjoint, not touching intervals of u32 >= 1. All-zero is the empty set. */
 struct seq_run {
@@ -68,6 +75,10 @@ struct lane_name {
     uint32_t set_count;    /* >= 1 */
 };
 
+/* Order of sets (id by id, then the shorter first) and of lanes (writer bytes, then set). */
+int lane_set_cmp(struct lane_name a, struct lane_name b);
+int lane_name_cmp(struct lane_name a, struct lane_name b);
+
 /* Lanes -> seqs. Lanes iterate in the order in which they were added. */
 struct vector;
 
@@ -76,7 +87,8 @@ int vector_init(struct vector **out);
 int vector_copy(struct vector **out, const struct vector *from);
 void vector_free(struct vector **v);
 
-/* Index of a lane, added (empty) if it is not there. ERR_NOMEM, ERR_INVAL (set_count 0). */
+/* Index of a lane, added (empty) if it is not there; the name is copied. ERR_NOMEM, ERR_INVAL
+ * (set_count is 0 or above DOTS_SET_MAX, an id is empty or longer than DOTS_ID_MAX). */
 int vector_lane(struct vector *v, struct lane_name name, uint32_t *lane);
 
 /* Index of a lane, or false. */
@@ -100,6 +112,12 @@ bool vector_is_empty(const struct vector *v);
 /* Every dot of `part` is in v. */
 bool vector_covers(const struct vector *v, const struct vector *part);
 
+/* Some dot is in both. */
+bool vector_meets(const struct vector *v, const struct vector *other);
+
+/* Remove all dots; names and memory stay. */
+void vector_clear(struct vector *v);
+
 /* Dots, and intervals, in all. */
 uint64_t vector_size(const struct vector *v);
 uint64_t vector_runs(const struct vector *v);
@@ -114,12 +132,20 @@ struct dots_limits {
     size_t bytes_max;   /* of the message [4 MiB] */
 };
 
-/* The protobuf message emberring.ingester.v1.Vector; tables and lanes sorted by content, empty
- * lanes left out. `bytes_max` > 0: when it would be larger, the largest lanes are left out and
- * `truncated` is set in the message and in *truncated (may be NULL). */
-void vector_encode(const struct vector *v, size_t bytes_max, struct buf *out, bool *truncated);
+struct aliases;
 
-/* Hostile bytes. limits may be NULL. ERR_PARSE, ERR_LIMIT, ERR_NOMEM with *out untouched. */
+/* Make v's message fit into bytes_max: leave out the largest lanes, and with them the repeats of
+ * their rows (repeats may be NULL), so that no dot stays whose row is not there. *cut says whether
+ * anything was left out. ERR_NOMEM: v is some vector between old and new. */
+int vector_cut(struct vector *v, const struct aliases *repeats, size_t bytes_max, bool *cut);
+
+/* Append the protobuf message emberring.ingester.v1.Vector with `truncated` in it; tables and
+ * lanes sorted by content, empty lanes left out, so that equal vectors have equal bytes. Failure
+ * is the buffer's sticky error. */
+void vector_encode(const struct vector *v, bool truncated, struct buf *out);
+
+/* Hostile bytes. truncated and limits may be NULL. ERR_PARSE, ERR_LIMIT, ERR_NOMEM with *out
+ * untouched. */
 int vector_decode(struct vector **out, bool *truncated, struct str bytes,
                   const struct dots_limits *limits, struct err *err);
 
@@ -129,29 +155,33 @@ struct alias {
     uint32_t row_lane, row_seq;
 };
 
-/* A list of aliases with a lane table of its own. */
-struct aliases;
-
+/* struct aliases is a list of aliases with a lane table of its own. */
 int aliases_init(struct aliases **out);
 void aliases_free(struct aliases **a);
 
-/* Append one; lanes are named by content. Duplicates are dropped by aliases_sort(). ERR_NOMEM. */
+/* Append one; lanes are named by content. Duplicates are dropped by aliases_sort(). ERR_NOMEM,
+ * ERR_INVAL (a name that vector_lane() refuses, a seq of 0). */
 int aliases_add(struct aliases *a, struct lane_name repeat, uint32_t repeat_seq,
                 struct lane_name row, uint32_t row_seq);
+
+/* Append all of `from`. ERR_NOMEM: part of it may be there. */
 int aliases_union(struct aliases *a, const struct aliases *from);
 
-/* Sort by (repeat lane content, seq) and drop duplicates. */
+/* Sort by (repeat lane, repeat seq, row lane, row seq), lanes by content; drop duplicates. */
 void aliases_sort(struct aliases *a);
 
 size_t aliases_count(const struct aliases *a);
 const struct alias *aliases_at(const struct aliases *a, size_t i);
 struct lane_name aliases_lane(const struct aliases *a, uint32_t lane);
 
-/* Append each pair of lanes as a field `number` of type emberring.ingester.v1.Alias; the runs
- * grammar is that of the store, section 7. */
+/* Append each pair of lanes as a field `number` of type emberring.ingester.v1.Alias. Its runs are
+ * `uv n, n x (uv count - 1, uv gap, zz row)`: count repeats with rising seqs, whose rows rise with
+ * them; gap = first seq - last seq before - 1; row = first row's seq - last row's seq before.
+ * Failure is the buffer's sticky error. */
 void aliases_encode(const struct aliases *a, uint32_t number, struct buf *out);
 
-/* Add the aliases of one Alias message (hostile bytes). ERR_PARSE, ERR_LIMIT, ERR_NOMEM. */
+/* Add the aliases of one Alias message (hostile bytes); runs_max of limits (may be NULL) bounds
+ * how many `a` may hold then. ERR_PARSE, ERR_LIMIT, ERR_NOMEM: part of them may be there. */
 int aliases_decode(struct aliases *a, struct str bytes, const struct dots_limits *limits,
                    struct err *err);
 

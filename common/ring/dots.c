@@ -1,0 +1,654 @@
+/* ring/dots.c - vectors: lanes with the numbers that are in them, and their message. */
+#include "ring/dots.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "ring/dots_priv.h"
+
+enum { RUNS_MAX = 1000 * 1000, BYTES_MAX = 4 << 20 };
+enum { FIELD_WRITERS = 1, FIELD_SETS, FIELD_LANES, FIELD_TRUNCATED };
+enum { SET_INSTANCES = 1 };
+enum { LANE_WRITER = 1, LANE_SET, LANE_SEQS };
+
+struct vector {
+    struct dots_table names;
+    struct seqset *seqs; /* of lane i */
+    uint32_t cap;
+};
+
+int vector_init(struct vector **out)
+{
+    struct vector *v = mem_zalloc(sizeof *v);
+    if (v == NULL)
+        return ERR_NOMEM;
+    *out = v;
+    return 0;
+}
+
+int vector_copy(struct vector **out, const struct vector *from)
+{
+    struct vector *v = NULL;
+    int rc = vector_init(&v);
+    if (rc == 0)
+        rc = vector_union(v, from);
+    if (rc != 0)
+        vector_free(&v);
+    else
+        *out = v;
+    return rc;
+}
+
+void vector_free(struct vector **v)
+{
+    if (*v == NULL)
+        return;
+    for (uint32_t i = 0; i < (*v)->names.count; i++)
+        seqset_reset(&(*v)->seqs[i]);
+    mem_free((*v)->seqs);
+    dots_table_reset(&(*v)->names);
+    mem_free(*v);
+    *v = NULL;
+}
+
+/* Room for the seqs of one lane more. */
+static int seqs_reserve(struct vector *v)
+{
+    if (v->names.count < v->cap)
+        return 0;
+    uint32_t cap = v->cap == 0 ? 4 : v->cap * 2;
+    struct seqset *seqs = mem_realloc_array(v->seqs, cap, sizeof *seqs);
+    if (seqs == NULL)
+        return ERR_NOMEM;
+    v->seqs = seqs;
+    v->cap = cap;
+    return 0;
+}
+
+/* Lane of a writer and a set that is in the table. */
+static int lane_of_set(struct vector *v, const uint8_t *writer, uint32_t set, uint32_t *lane)
+{
+    uint32_t before = v->names.count;
+    int rc = seqs_reserve(v);
+    if (rc == 0)
+        rc = dots_table_add_lane(&v->names, writer, set, lane);
+    if (rc == 0 && v->names.count > before)
+        v->seqs[before] = (struct seqset){0};
+    return rc;
+}
+
+int vector_lane(struct vector *v, struct lane_name name, uint32_t *lane)
+{
+    uint32_t set;
+    int rc = dots_table_add_set(&v->names, name, &set);
+    return rc != 0 ? rc : lane_of_set(v, name.writer, set, lane);
+}
+
+bool vector_find(const struct vector *v, struct lane_name name, uint32_t *lane)
+{
+    return dots_table_find(&v->names, name, lane);
+}
+
+uint32_t vector_count(const struct vector *v)
+{
+    return v->names.count;
+}
+
+struct lane_name vector_name(const struct vector *v, uint32_t i)
+{
+    return dots_table_name(&v->names, i);
+}
+
+const struct seqset *vector_seqs(const struct vector *v, uint32_t i)
+{
+    return &v->seqs[i];
+}
+
+int vector_add(struct vector *v, uint32_t i, uint32_t first, uint32_t last)
+{
+    return seqset_add(&v->seqs[i], first, last);
+}
+
+bool vector_has(const struct vector *v, struct lane_name name, uint32_t seq)
+{
+    uint32_t lane;
+    return vector_find(v, name, &lane) && seqset_has(&v->seqs[lane], seq);
+}
+
+bool vector_is_empty(const struct vector *v)
+{
+    for (uint32_t i = 0; i < v->names.count; i++)
+        if (v->seqs[i].count > 0)
+            return false;
+    return true;
+}
+
+/* Every number of `part` is in s. */
+static bool seqs_cover(const struct seqset *s, const struct seqset *part)
+{
+    uint32_t i = 0;
+    for (uint32_t j = 0; j < part->count; j++) {
+        while (i < s->count && s->runs[i].last < part->runs[j].last)
+            i++;
+        if (i == s->count || s->runs[i].first > part->runs[j].first)
+            return false;
+    }
+    return true;
+}
+
+static bool seqs_meet(const struct seqset *a, const struct seqset *b)
+{
+    uint32_t i = 0, j = 0;
+    while (i < a->count && j < b->count) {
+        if (a->runs[i].last < b->runs[j].first)
+            i++;
+        else if (b->runs[j].last < a->runs[i].first)
+            j++;
+        else
+            return true;
+    }
+    return false;
+}
+
+bool vector_covers(const struct vector *v, const struct vector *part)
+{
+    for (uint32_t i = 0; i < part->names.count; i++) {
+        uint32_t lane;
+        if (part->seqs[i].count == 0)
+            continue;
+        if (!dots_table_find_of(&v->names, &part->names, i, &lane) ||
+            !seqs_cover(&v->seqs[lane], &part->seqs[i]))
+            return false;
+    }
+    return true;
+}
+
+bool vector_meets(const struct vector *v, const struct vector *other)
+{
+    for (uint32_t i = 0; i < other->names.count; i++) {
+        uint32_t lane;
+        if (other->seqs[i].count > 0 &&
+            dots_table_find_of(&v->names, &other->names, i, &lane) &&
+            seqs_meet(&v->seqs[lane], &other->seqs[i]))
+            return true;
+    }
+    return false;
+}
+
+void vector_clear(struct vector *v)
+{
+    for (uint32_t i = 0; i < v->names.count; i++)
+        v->seqs[i].count = 0;
+}
+
+uint64_t vector_size(const struct vector *v)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < v->names.count; i++)
+        size += seqset_size(&v->seqs[i]);
+    return size;
+}
+
+uint64_t vector_runs(const struct vector *v)
+{
+    uint64_t runs = 0;
+    for (uint32_t i = 0; i < v->names.count; i++)
+        runs += v->seqs[i].count;
+    return runs;
+}
+
+int vector_union(struct vector *v, const struct vector *from)
+{
+    uint32_t *sets = mem_calloc(from->names.set_count + 1, sizeof *sets); /* theirs -> mine + 1 */
+    int rc = sets == NULL ? ERR_NOMEM : 0;
+    for (uint32_t i = 0; rc == 0 && i < from->names.count; i++) {
+        uint32_t *set = &sets[from->names.lanes[i].set], mine, lane;
+        if (from->seqs[i].count == 0)
+            continue;
+        if (*set == 0) {
+            rc = dots_table_add_set(&v->names, vector_name(from, i), &mine);
+            *set = rc == 0 ? mine + 1 : 0;
+        }
+        if (rc == 0)
+            rc = lane_of_set(v, from->names.lanes[i].writer, *set - 1, &lane);
+        if (rc == 0)
+            rc = seqset_union(&v->seqs[lane], &from->seqs[i]);
+    }
+    mem_free(sets);
+    return rc;
+}
+
+int vector_minus(struct vector *v, const struct vector *from)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < v->names.count; i++) {
+        uint32_t lane;
+        if (v->seqs[i].count > 0 && dots_table_find_of(&from->names, &v->names, i, &lane))
+            rc = seqset_minus(&v->seqs[i], &from->seqs[lane]);
+    }
+    return rc;
+}
+
+int vector_and(struct vector *v, const struct vector *from)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < v->names.count; i++) {
+        uint32_t lane;
+        if (v->seqs[i].count == 0)
+            continue;
+        if (dots_table_find_of(&from->names, &v->names, i, &lane))
+            rc = seqset_and(&v->seqs[i], &from->seqs[lane]);
+        else
+            v->seqs[i].count = 0;
+    }
+    return rc;
+}
+
+/* --- the message --------------------------------------------------------------------------- */
+
+/* The tables and lanes of a message, in its order. */
+struct plan {
+    const struct vector *v;
+    uint32_t *sets;      /* used sets of v by content; [set_count] */
+    uint32_t *rank;      /* of v's set i: its index in sets */
+    uint32_t *lanes;     /* not empty lanes of v by (writer, set); [count] */
+    uint32_t *writer;    /* of lanes[i]: index of its writer; [count] */
+    uint32_t set_count, writer_count, count;
+};
+
+static void plan_reset(struct plan *p)
+{
+    mem_free(p->sets);
+    mem_free(p->rank);
+    mem_free(p->lanes);
+    mem_free(p->writer);
+}
+
+static struct lane_name set_name(const struct vector *v, uint32_t set)
+{
+    const struct dots_set *s = &v->names.sets[set];
+    return (struct lane_name){.set = s->ids, .set_count = s->count};
+}
+
+static int by_content(const void *a, const void *b, void *arg)
+{
+    const struct vector *v = arg;
+    return lane_set_cmp(set_name(v, *(const uint32_t *)a), set_name(v, *(const uint32_t *)b));
+}
+
+static int by_writer_and_rank(const void *a, const void *b, void *arg)
+{
+    const struct plan *p = arg;
+    const struct dots_lane *x = &p->v->names.lanes[*(const uint32_t *)a];
+    const struct dots_lane *y = &p->v->names.lanes[*(const uint32_t *)b];
+    int c = memcmp(x->writer, y->writer, WRITER_SIZE);
+    uint32_t r = p->rank[x->set], s = p->rank[y->set];
+    return c != 0 ? c : (r > s) - (r < s);
+}
+
+static int plan_make(struct plan *p, const struct vector *v)
+{
+    const struct dots_table *t = &v->names;
+    *p = (struct plan){.v = v};
+    p->sets = mem_calloc(t->set_count + 1, sizeof *p->sets);
+    p->rank = mem_calloc(t->set_count + 1, sizeof *p->rank);
+    p->lanes = mem_calloc(t->count + 1, sizeof *p->lanes);
+    p->writer = mem_calloc(t->count + 1, sizeof *p->writer);
+    if (p->sets == NULL || p->rank == NULL || p->lanes == NULL || p->writer == NULL) {
+        plan_reset(p);
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (v->seqs[i].count == 0)
+            continue;
+        p->lanes[p->count++] = i;
+        if (p->rank[t->lanes[i].set]++ == 0)
+            p->sets[p->set_count++] = t->lanes[i].set;
+    }
+    qsort_r(p->sets, p->set_count, sizeof *p->sets, by_content, (void *)(uintptr_t)v);
+    for (uint32_t i = 0; i < p->set_count; i++)
+        p->rank[p->sets[i]] = i;
+    qsort_r(p->lanes, p->count, sizeof *p->lanes, by_writer_and_rank, p);
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (i == 0 || memcmp(t->lanes[p->lanes[i]].writer, t->lanes[p->lanes[i - 1]].writer,
+                             WRITER_SIZE) != 0)
+            p->writer_count++;
+        p->writer[i] = p->writer_count - 1;
+    }
+    return 0;
+}
+
+static size_t field_size(size_t len)
+{
+    return 1 + dots_uv_size(len) + len; /* all our field numbers fit one byte */
+}
+
+static size_t set_body(const struct vector *v, uint32_t set)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < v->names.sets[set].count; i++)
+        size += field_size(v->names.sets[set].ids[i].len);
+    return size;
+}
+
+static size_t seqs_body(const struct seqset *s)
+{
+    size_t size = dots_uv_size(s->count);
+    uint32_t before = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        size += dots_uv_size(s->runs[i].first - before - 1) +
+                dots_uv_size(s->runs[i].last - s->runs[i].first);
+        before = s->runs[i].last;
+    }
+    return size;
+}
+
+static size_t lane_body(const struct plan *p, uint32_t i)
+{
+    uint32_t set = p->rank[p->v->names.lanes[p->lanes[i]].set];
+    return (p->writer[i] == 0 ? 0 : 1 + dots_uv_size(p->writer[i])) +
+           (set == 0 ? 0 : 1 + dots_uv_size(set)) +
+           field_size(seqs_body(&p->v->seqs[p->lanes[i]]));
+}
+
+static size_t plan_size(const struct plan *p)
+{
+    size_t size = p->writer_count * field_size(WRITER_SIZE);
+    for (uint32_t i = 0; i < p->set_count; i++)
+        size += field_size(set_body(p->v, p->sets[i]));
+    for (uint32_t i = 0; i < p->count; i++)
+        size += field_size(lane_body(p, i));
+    return size;
+}
+
+static void encode_sets(const struct plan *p, struct buf *out)
+{
+    for (uint32_t i = 0; i < p->set_count; i++) {
+        const struct dots_set *set = &p->v->names.sets[p->sets[i]];
+        dots_put_len(out, FIELD_SETS, set_body(p->v, p->sets[i]));
+        for (uint32_t j = 0; j < set->count; j++) {
+            dots_put_len(out, SET_INSTANCES, set->ids[j].len);
+            buf_str(out, set->ids[j]);
+        }
+    }
+}
+
+static void encode_lanes(const struct plan *p, struct buf *out)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct seqset *seqs = &p->v->seqs[p->lanes[i]];
+        dots_put_len(out, FIELD_LANES, lane_body(p, i));
+        dots_put_uv(out, LANE_WRITER, p->writer[i]);
+        dots_put_uv(out, LANE_SET, p->rank[p->v->names.lanes[p->lanes[i]].set]);
+        dots_put_len(out, LANE_SEQS, seqs_body(seqs));
+        seqset_encode(seqs, out);
+    }
+}
+
+void vector_encode(const struct vector *v, bool truncated, struct buf *out)
+{
+    struct plan p;
+    if (plan_make(&p, v) != 0) {
+        out->error = out->error == 0 ? ERR_NOMEM : out->error;
+        return;
+    }
+    for (uint32_t i = 0; i < p.count; i++) {
+        if (i > 0 && p.writer[i] == p.writer[i - 1])
+            continue;
+        dots_put_len(out, FIELD_WRITERS, WRITER_SIZE);
+        buf_put(out, v->names.lanes[p.lanes[i]].writer, WRITER_SIZE);
+    }
+    encode_sets(&p, out);
+    encode_lanes(&p, out);
+    dots_put_uv(out, FIELD_TRUNCATED, truncated ? 1 : 0);
+    plan_reset(&p);
+}
+
+/* --- making it fit ------------------------------------------------------------------------- */
+
+struct piece {
+    uint32_t at; /* index in the plan's lanes */
+    size_t size;
+};
+
+static int by_size(const void *a, const void *b)
+{
+    const struct piece *x = a, *y = b;
+    if (x->size != y->size)
+        return x->size < y->size ? 1 : -1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Empty the largest lanes until `excess` bytes are gone; dropped[lane of v] is set. */
+static int drop_largest(struct plan *p, struct vector *v, size_t excess, bool *dropped)
+{
+    struct piece *pieces = mem_calloc(p->count, sizeof *pieces);
+    uint32_t *writers = mem_calloc(p->writer_count, sizeof *writers); /* lanes that use it */
+    uint32_t *sets = mem_calloc(p->set_count, sizeof *sets);
+    int rc = pieces == NULL || writers == NULL || sets == NULL ? ERR_NOMEM : 0;
+    for (uint32_t i = 0; rc == 0 && i < p->count; i++) {
+        pieces[i] = (struct piece){i, field_size(lane_body(p, i))};
+        writers[p->writer[i]]++;
+        sets[p->rank[v->names.lanes[p->lanes[i]].set]]++;
+    }
+    if (rc == 0)
+        qsort(pieces, p->count, sizeof *pieces, by_size);
+    size_t gone = 0;
+    for (uint32_t i = 0; rc == 0 && i < p->count && gone < excess; i++) {
+        uint32_t lane = p->lanes[pieces[i].at], set = v->names.lanes[lane].set;
+        size_t gain = pieces[i].size;
+        if (--writers[p->writer[pieces[i].at]] == 0)
+            gain += field_size(WRITER_SIZE);
+        if (--sets[p->rank[set]] == 0)
+            gain += field_size(set_body(v, set));
+        gone += gain;
+        v->seqs[lane].count = 0;
+        dropped[lane] = true;
+    }
+    mem_free(pieces);
+    mem_free(writers);
+    mem_free(sets);
+    return rc;
+}
+
+/* Take out the repeats whose rows are in dropped lanes. */
+static int drop_repeats(struct vector *v, const struct aliases *repeats, const bool *dropped)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < aliases_count(repeats); i++) {
+        const struct alias *a = aliases_at(repeats, i);
+        uint32_t lane;
+        if (!vector_find(v, aliases_lane(repeats, a->row_lane), &lane) || !dropped[lane] ||
+            !vector_find(v, aliases_lane(repeats, a->repeat_lane), &lane))
+            continue;
+        struct seq_run run = {a->repeat_seq, a->repeat_seq};
+        rc = seqset_minus(&v->seqs[lane], &(struct seqset){&run, 1, 0});
+    }
+    return rc;
+}
+
+int vector_cut(struct vector *v, const struct aliases *repeats, size_t bytes_max, bool *cut)
+{
+    const size_t flag = 2; /* bytes of `truncated` */
+    bool *dropped = mem_calloc(v->names.count + 1, sizeof *dropped);
+    int rc = dropped == NULL ? ERR_NOMEM : 0;
+    *cut = false;
+    while (rc == 0) {
+        struct plan p;
+        rc = plan_make(&p, v);
+        if (rc != 0)
+            break;
+        size_t size = plan_size(&p) + (*cut ? flag : 0);
+        if (size <= bytes_max || p.count == 0) {
+            plan_reset(&p);
+            break;
+        }
+        rc = drop_largest(&p, v, size + flag - bytes_max, dropped);
+        plan_reset(&p);
+        if (rc == 0 && repeats != NULL)
+            rc = drop_repeats(v, repeats, dropped);
+        *cut = true;
+    }
+    mem_free(dropped);
+    return rc;
+}
+
+/* --- decoding ------------------------------------------------------------------------------ */
+
+/* The tables of a message that is being read. */
+struct reading {
+    struct vector *v;
+    struct str *writers; /* WRITER_SIZE bytes each, borrowed */
+    uint32_t *sets;      /* of v's table */
+    uint32_t writer_count, set_count;
+    uint64_t runs_left;
+    int64_t last_writer, last_set; /* of the lane before; -1 */
+    bool truncated;
+};
+
+static int count_tables(struct reading *r, struct str bytes, struct err *err)
+{
+    while (bytes.len > 0) {
+        uint32_t field;
+        uint64_t v;
+        struct str body;
+        if (dots_read_field(&bytes, &field, &v, &body) != 0)
+            return err_set(err, ERR_PARSE, "vector: broken field");
+        r->writer_count += field == FIELD_WRITERS;
+        r->set_count += field == FIELD_SETS;
+        if (field == FIELD_TRUNCATED)
+            r->truncated = v != 0;
+    }
+    return 0;
+}
+
+static int read_set(struct reading *r, struct str body, uint32_t *set, struct err *err)
+{
+    struct str ids[DOTS_SET_MAX];
+    struct lane_name name = {.set = ids};
+    uint32_t before = r->v->names.set_count;
+    int rc = dots_read_ids(body, SET_INSTANCES, ids, &name.set_count, err);
+    if (rc != 0)
+        return rc;
+    rc = dots_table_add_set(&r->v->names, name, set);
+    if (rc != 0)
+        return err_set(err, rc, "vector: %s", err_text(rc));
+    return r->v->names.set_count > before ? 0 : err_set(err, ERR_PARSE, "vector: a set twice");
+}
+
+/* Fill the tables; the fields are known to be whole. */
+static int read_tables(struct reading *r, struct str bytes, struct err *err)
+{
+    uint32_t writers = 0, sets = 0;
+    r->writers = mem_calloc((size_t)r->writer_count + 1, sizeof *r->writers);
+    r->sets = mem_calloc((size_t)r->set_count + 1, sizeof *r->sets);
+    if (r->writers == NULL || r->sets == NULL)
+        return err_set(err, ERR_NOMEM, "vector: %u writers, %u sets", r->writer_count,
+                       r->set_count);
+    int rc = 0;
+    while (rc == 0 && bytes.len > 0) {
+        uint32_t field;
+        uint64_t v;
+        struct str body;
+        rc = dots_read_field(&bytes, &field, &v, &body);
+        if (rc == 0 && field == FIELD_WRITERS) {
+            r->writers[writers++] = body;
+            if (body.len != WRITER_SIZE)
+                rc = err_set(err, ERR_PARSE, "vector: a writer of %zu bytes", body.len);
+        } else if (rc == 0 && field == FIELD_SETS) {
+            rc = read_set(r, body, &r->sets[sets++], err);
+        }
+    }
+    return rc;
+}
+
+static int read_seqs(struct reading *r, struct str seqs, uint64_t writer, uint64_t set,
+                     struct err *err)
+{
+    uint32_t before = r->v->names.count, lane;
+    struct seqset s = {0};
+    int rc = seqset_decode(&s, &seqs, (uint32_t)r->runs_left);
+    if (rc == 0 && (seqs.len > 0 || s.count == 0))
+        rc = ERR_PARSE;
+    r->runs_left -= rc == 0 ? s.count : 0;
+    if (rc == 0)
+        rc = lane_of_set(r->v, (const uint8_t *)r->writers[writer].data, r->sets[set], &lane);
+    if (rc == 0 && lane < before)
+        rc = ERR_PARSE; /* a writer twice in the table */
+    if (rc != 0) {
+        seqset_reset(&s);
+        return err_set(err, rc, "vector: numbers of a lane: %s", err_text(rc));
+    }
+    r->v->seqs[lane] = s;
+    return 0;
+}
+
+static int read_lane(struct reading *r, struct str body, struct err *err)
+{
+    uint64_t writer = 0, set = 0;
+    struct str seqs = {0};
+    while (body.len > 0) {
+        uint32_t field;
+        uint64_t v;
+        struct str bytes;
+        if (dots_read_field(&body, &field, &v, &bytes) != 0)
+            return err_set(err, ERR_PARSE, "vector: broken lane");
+        if (field == LANE_WRITER)
+            writer = v;
+        else if (field == LANE_SET)
+            set = v;
+        else if (field == LANE_SEQS)
+            seqs = bytes;
+    }
+    if (writer >= r->writer_count || set >= r->set_count)
+        return err_set(err, ERR_PARSE, "vector: a lane outside the tables");
+    int64_t w = (int64_t)writer, s = (int64_t)set;
+    if (w < r->last_writer || (w == r->last_writer && s <= r->last_set))
+        return err_set(err, ERR_PARSE, "vector: lanes do not rise");
+    r->last_writer = w;
+    r->last_set = s;
+    return read_seqs(r, seqs, writer, set, err);
+}
+
+static int read_lanes(struct reading *r, struct str bytes, struct err *err)
+{
+    int rc = 0;
+    while (rc == 0 && bytes.len > 0) {
+        uint32_t field;
+        uint64_t v;
+        struct str body;
+        rc = dots_read_field(&bytes, &field, &v, &body);
+        if (rc == 0 && field == FIELD_LANES)
+            rc = read_lane(r, body, err);
+    }
+    return rc;
+}
+
+int vector_decode(struct vector **out, bool *truncated, struct str bytes,
+                  const struct dots_limits *limits, struct err *err)
+{
+    uint64_t runs_max = limits != NULL && limits->runs_max > 0 ? limits->runs_max : RUNS_MAX;
+    size_t bytes_max = limits != NULL && limits->bytes_max > 0 ? limits->bytes_max : BYTES_MAX;
+    struct reading r = {.last_writer = -1, .last_set = -1};
+    r.runs_left = runs_max < UINT32_MAX ? runs_max : UINT32_MAX;
+    if (bytes.len > bytes_max)
+        return err_set(err, ERR_LIMIT, "vector: %zu bytes, more than %zu", bytes.len, bytes_max);
+    int rc = vector_init(&r.v);
+    if (rc != 0)
+        return err_set(err, rc, "vector: %s", err_text(rc));
+    rc = count_tables(&r, bytes, err);
+    if (rc == 0)
+        rc = read_tables(&r, bytes, err);
+    if (rc == 0)
+        rc = read_lanes(&r, bytes, err);
+    mem_free(r.writers);
+    mem_free(r.sets);
+    if (rc != 0) {
+        vector_free(&r.v);
+        return rc;
+    }
+    if (truncated != NULL)
+        *truncated = r.truncated;
+    *out = r.v;
+    return 0;
+}

@@ -1,0 +1,83 @@
+/* ring/dots_priv.h - what dots.c and aliases.c share: a table of lane names, and reading bytes.
+ *
+ * Only for common/ring. Pure. */
+#ifndef RING_DOTS_PRIV_H
+#define RING_DOTS_PRIV_H
+
+#include "ring/dots.h"
+
+/* Open addressing: index + 1 of an entry, 0 = free. `size` is a power of two, or 0. */
+struct dots_slots {
+    uint32_t *at;
+    uint32_t size;
+};
+
+struct dots_set {
+    struct str *ids; /* owned, their bytes behind them */
+    uint32_t count;
+    uint64_t hash;
+};
+
+struct dots_lane {
+    uint8_t writer[WRITER_SIZE];
+    uint32_t set; /* index into sets */
+    uint64_t hash;
+};
+
+/* Interned sets and lanes. All-zero is empty. Lanes are never removed. */
+struct dots_table {
+    struct dots_set *sets;
+    struct dots_lane *lanes;
+    uint32_t set_count, set_cap;
+    uint32_t count, cap;
+    struct dots_slots set_slots, lane_slots;
+};
+
+/* Index of a lane, added if it is not there. ERR_NOMEM, ERR_INVAL with nothing added. */
+int dots_table_add(struct dots_table *t, struct lane_name name, uint32_t *lane);
+
+/* Index of a set, added if it is not there. ERR_NOMEM, ERR_INVAL with nothing added. */
+int dots_table_add_set(struct dots_table *t, struct lane_name name, uint32_t *set);
+
+/* Index of the lane of a writer and a set of the table, added if it is not there. ERR_NOMEM. */
+int dots_table_add_lane(struct dots_table *t, const uint8_t *writer, uint32_t set,
+                        uint32_t *lane);
+
+/* Index of the lane that is lane i of `other`, or false. */
+bool dots_table_find_of(const struct dots_table *t, const struct dots_table *other, uint32_t i,
+                        uint32_t *lane);
+
+/* Index of a lane, or false. */
+bool dots_table_find(const struct dots_table *t, struct lane_name name, uint32_t *lane);
+
+/* Name of lane i < count; borrowed until the table changes. */
+struct lane_name dots_table_name(const struct dots_table *t, uint32_t i);
+
+/* Release everything; all-zero again. */
+void dots_table_reset(struct dots_table *t);
+
+/* Unsigned LEB128 from the front of *in, in any length up to 10 bytes. ERR_PARSE. */
+int dots_read_uv(struct str *in, uint64_t *v);
+
+/* As dots_read_uv, but only the shortest form. */
+int dots_read_canonical(struct str *in, uint64_t *v);
+
+/* One protobuf field from the front of *in: number, and its varint or its bytes (wire types 0 and
+ * 2; fixed ones are skipped with both empty). ERR_PARSE. */
+int dots_read_field(struct str *in, uint32_t *number, uint64_t *v, struct str *bytes);
+
+/* Bytes that buf_varint() takes for v. */
+size_t dots_uv_size(uint64_t v);
+
+/* Append a length-delimited protobuf field's key and length. */
+void dots_put_len(struct buf *out, uint32_t number, size_t len);
+
+/* Append a varint field; 0 is left out. */
+void dots_put_uv(struct buf *out, uint32_t number, uint64_t v);
+
+/* Read the instance ids of a repeated string field `number`; other fields are skipped. *ids is
+ * DOTS_SET_MAX long. ERR_PARSE, ERR_LIMIT. */
+int dots_read_ids(struct str bytes, uint32_t number, struct str *ids, uint32_t *count,
+                  struct err *err);
+
+#endif
