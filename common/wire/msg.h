@@ -2,16 +2,17 @@
  *
  * scripts/gen-messages makes from proto/rpc/<file>.proto the files <file>.msg.h and .msg.c: for
  * a message push.v1.PushRequest a `struct push_v1_push_request` and a table
- * `push_v1_push_request_msg`. Shapes of the fields:
+ * `push_v1_push_request_msg` (a leading "emberring." is left out). Fields are in snake_case
+ * (profile_typeID: profile_type_id; JSON has the true names). Their shapes:
  *   string, bytes      struct str name               (borrowed from the input, or in the arena)
  *   repeated T         size_t name_count; T *name    (repeated messages: array of structs)
- *   message            struct T *name                (NULL: absent)
+ *   message            struct T *name                (NULL: absent; `optional` changes nothing)
  *   optional scalar    bool has_name; T name
- *   enum               int32_t name
+ *   enum               int32_t name                  (enum constants are as in the .proto)
  * All-zero is a valid empty message. Recursive messages are refused by the generator.
  *
  * Pure; any thread. JSON is protobuf's mapping as connect-go reads and writes it
- * (facts: lowerCamelCase names, 64-bit integers as strings on output, unknown fields ignored).
+ * (lowerCamelCase names, 64-bit integers as strings on output, unknown fields ignored).
  * Tests: tests/unit/wire/test_msg.c; fuzz: tests/fuzz/fuzz_msg.c. */
 #ifndef WIRE_MSG_H
 #define WIRE_MSG_H
