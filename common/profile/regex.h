@@ -1,8 +1,8 @@
 /* profile/regex.h - regular expressions of the peers' language (RE2, Go's regexp), anchored at
  * both ends: linear in the text, whatever the pattern.
  *
- * `.` matches newlines too, as in Prometheus' matchers. The only place that sees RE2, and its
- * implementation the only C++ file. A compiled pattern is immutable: any thread may use it.
+ * `.` matches newlines too, as in Prometheus' matchers. RE2 itself is behind regex_re2.cc,
+ * the only C++ file. A compiled pattern is immutable: any thread may use it.
  * Tests: tests/unit/profile/test_regex.c. */
 #ifndef PROFILE_REGEX_H
 #define PROFILE_REGEX_H
@@ -12,10 +12,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-
-#ifdef __cplusplus
-extern "C" {
-#endif
 
 struct regex;
 
@@ -34,9 +30,5 @@ bool regex_expand(const struct regex *re, struct str text, struct str tmpl, stru
 
 /* NULL-safe; leaves *re NULL. */
 void regex_free(struct regex **re);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif
