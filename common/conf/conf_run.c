@@ -1,0 +1,72 @@
+/* conf/conf_run.c - file and environment. */
+#include "conf/conf_run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "conf/env.h"
+
+static int read_file(const char *path, struct buf *out, struct err *err)
+{
+    FILE *f = fopen(path, "rbe");
+    if (f == NULL)
+        return err_set(err, errno == ENOENT ? ERR_NOENT : ERR_IO, "%s: %s", path,
+                       strerror(errno));
+    int rc = 0;
+    for (size_t got = 1; got > 0 && rc == 0;) {
+        uint8_t *at = buf_reserve(out, 16384);
+        if (at == NULL) {
+            rc = err_set(err, ERR_NOMEM, "%s: out of memory", path);
+            break;
+        }
+        errno = 0;
+        got = fread(at, 1, 16384, f);
+        out->size += got;
+        if (ferror(f))
+            rc = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+        else if (out->size > CONF_FILE_MAX)
+            rc = err_set(err, ERR_LIMIT, "%s: larger than 4 MiB", path);
+    }
+    (void)fclose(f);
+    return rc;
+}
+
+static const char *env_get(void *arg, const char *name)
+{
+    (void)arg;
+    return getenv(name);
+}
+
+static int load_file(struct conf *c, const char *path, struct err *err)
+{
+    struct buf text = {0}, expanded = {0};
+    int rc = read_file(path, &text, err);
+    if (rc == 0 && conf_expands_env(c)) {
+        rc = conf_expand_env(buf_view(&text), env_get, NULL, &expanded, err);
+        if (rc != 0)
+            err_wrap(err, "%s", path);
+        else if (expanded.error != 0)
+            rc = err_set(err, expanded.error, "%s: %s", path, err_text(expanded.error));
+    }
+    if (rc == 0)
+        rc = conf_yaml(c, conf_expands_env(c) ? buf_view(&expanded) : buf_view(&text), path,
+                       err);
+    buf_reset(&text);
+    buf_reset(&expanded);
+    return rc;
+}
+
+int conf_load(struct conf *c, int argc, const char *const *argv, enum conf_action *action,
+              struct err *err)
+{
+    int rc = conf_args(c, argc, argv, err);
+    if (rc != 0)
+        return rc;
+    *action = conf_action(c);
+    if (*action != CONF_RUN)
+        return 0;
+    if (conf_file(c) != NULL && (rc = load_file(c, conf_file(c), err)) != 0)
+        return rc;
+    return conf_apply(c, err);
+}

@@ -1,0 +1,24 @@
+/* conf/page.h - the rows as text for people: -help, and the reference page of the
+ * documentation.
+ *
+ * Pure; any thread. Tests: tests/unit/conf/test_page.c. */
+#ifndef CONF_PAGE_H
+#define CONF_PAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+
+struct conf_section;
+
+/* Append the text of -help (or, with `all`, of -help-all: advanced options and the names that
+ * are accepted without effect too) of `program`. */
+void conf_help(const struct conf_section *sections, size_t count, const char *program, bool all,
+               struct buf *out);
+
+/* Append the reference page as Markdown: one table a section, then what has no effect. Options
+ * with the flag of an implemented row are not among the latter. */
+void conf_reference(const struct conf_section *sections, size_t count, struct buf *out);
+
+#endif
