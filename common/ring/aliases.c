@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "ring/dots.h"
 #include "ring/dots_priv.h"
+#include "wire/pb.h"
 
 enum { ALIASES_MAX = 1000 * 1000 };
 enum { ALIAS_WRITER = 1, ALIAS_SET, ALIAS_ROW_WRITER, ALIAS_ROW_SET, ALIAS_RUNS };
@@ -145,24 +146,11 @@ struct lane_name aliases_lane(const struct aliases *a, uint32_t lane)
 
 /* --- the message --------------------------------------------------------------------------- */
 
-static uint64_t zigzag(int64_t v)
-{
-    return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
-}
-
-static int64_t unzigzag(uint64_t v)
-{
-    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
-}
-
 static void put_lane(struct buf *out, struct lane_name name, uint32_t writer, uint32_t set)
 {
-    dots_put_len(out, writer, WRITER_SIZE);
-    buf_put(out, name.writer, WRITER_SIZE);
-    for (uint32_t i = 0; i < name.set_count; i++) {
-        dots_put_len(out, set, name.set[i].len);
-        buf_str(out, name.set[i]);
-    }
+    pb_put_bytes(out, writer, str_of(name.writer, WRITER_SIZE));
+    for (uint32_t i = 0; i < name.set_count; i++)
+        pb_put_bytes(out, set, name.set[i]);
 }
 
 /* Length of the run at the front: repeats and rows both rise by one. */
@@ -187,7 +175,7 @@ static void put_runs(struct buf *out, const struct alias *list, size_t count)
         size_t n = run_length(list + i, count - i);
         buf_varint(out, n - 1);
         buf_varint(out, list[i].repeat_seq - repeat - 1);
-        buf_varint(out, zigzag((int64_t)list[i].row_seq - row));
+        zz_put(out, (int64_t)list[i].row_seq - row);
         i += n;
         repeat = list[i - 1].repeat_seq;
         row = list[i - 1].row_seq;
@@ -197,19 +185,13 @@ static void put_runs(struct buf *out, const struct alias *list, size_t count)
 static void put_message(const struct aliases *a, uint32_t number, const struct alias *list,
                         size_t count, struct buf *out)
 {
-    struct buf runs = {0}, body = {0};
-    put_runs(&runs, list, count);
-    put_lane(&body, aliases_lane(a, list[0].repeat_lane), ALIAS_WRITER, ALIAS_SET);
-    put_lane(&body, aliases_lane(a, list[0].row_lane), ALIAS_ROW_WRITER, ALIAS_ROW_SET);
-    dots_put_len(&body, ALIAS_RUNS, runs.size);
-    buf_put(&body, runs.data, runs.size);
-    int error = runs.error != 0 ? runs.error : body.error;
-    dots_put_len(out, number, body.size);
-    buf_put(out, body.data, body.size);
-    if (error != 0 && out->error == 0)
-        out->error = error;
-    buf_reset(&runs);
-    buf_reset(&body);
+    size_t message = pb_begin(out, number);
+    put_lane(out, aliases_lane(a, list[0].repeat_lane), ALIAS_WRITER, ALIAS_SET);
+    put_lane(out, aliases_lane(a, list[0].row_lane), ALIAS_ROW_WRITER, ALIAS_ROW_SET);
+    size_t runs = pb_begin(out, ALIAS_RUNS);
+    put_runs(out, list, count);
+    pb_end(out, runs);
+    pb_end(out, message);
 }
 
 /* One pair of lanes. A repeat with two rows (seen after damage) goes into a message of its own:
@@ -270,11 +252,10 @@ static int read_lane(struct aliases *a, struct str writer, struct str bytes, uin
 static int read_run(struct aliases *a, struct str *in, struct alias lanes, uint64_t *repeat,
                     int64_t *row, size_t count_max)
 {
-    uint64_t more, gap, zz;
-    if (dots_read_canonical(in, &more) != 0 || dots_read_canonical(in, &gap) != 0 ||
-        dots_read_canonical(in, &zz) != 0)
+    uint64_t more, gap;
+    int64_t step;
+    if (uv_read(in, &more) != 0 || uv_read(in, &gap) != 0 || zz_read(in, &step) != 0)
         return ERR_PARSE;
-    int64_t step = unzigzag(zz);
     if (more >= UINT32_MAX || gap >= UINT32_MAX || step > UINT32_MAX || step < -(int64_t)UINT32_MAX)
         return ERR_PARSE;
     uint64_t first = *repeat + gap + 1;
@@ -303,27 +284,27 @@ int aliases_decode(struct aliases *a, struct str bytes, const struct dots_limits
     struct alias lanes = {0};
     if (bytes.len > bytes_max)
         return err_set(err, ERR_LIMIT, "alias: %zu bytes, more than %zu", bytes.len, bytes_max);
-    for (struct str rest = bytes; rest.len > 0;) {
-        uint32_t field;
-        uint64_t v;
-        struct str body;
-        if (dots_read_field(&rest, &field, &v, &body) != 0)
-            return err_set(err, ERR_PARSE, "alias: broken field");
-        if (field == ALIAS_WRITER)
-            writer = body;
-        else if (field == ALIAS_ROW_WRITER)
-            row_writer = body;
-        else if (field == ALIAS_RUNS)
-            runs = body;
+    struct pb_reader r = pb_reader(bytes);
+    struct pb_field f;
+    int rc;
+    while ((rc = pb_next(&r, &f)) > 0) {
+        if (f.number == ALIAS_WRITER)
+            writer = f.bytes;
+        else if (f.number == ALIAS_ROW_WRITER)
+            row_writer = f.bytes;
+        else if (f.number == ALIAS_RUNS)
+            runs = f.bytes;
     }
-    int rc = read_lane(a, writer, bytes, ALIAS_SET, &lanes.repeat_lane, err);
+    if (rc < 0)
+        return err_set(err, ERR_PARSE, "alias: broken field");
+    rc = read_lane(a, writer, bytes, ALIAS_SET, &lanes.repeat_lane, err);
     if (rc == 0)
         rc = read_lane(a, row_writer, bytes, ALIAS_ROW_SET, &lanes.row_lane, err);
     if (rc != 0)
         return rc;
     uint64_t count, repeat = 0;
     int64_t row = 0;
-    if (dots_read_canonical(&runs, &count) != 0 || count > runs.len)
+    if (uv_read(&runs, &count) != 0 || count > runs.len)
         rc = ERR_PARSE;
     for (uint64_t i = 0; rc == 0 && i < count; i++)
         rc = read_run(a, &runs, lanes, &repeat, &row, (size_t)count_max);

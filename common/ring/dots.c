@@ -3,8 +3,10 @@
 
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "ring/dots_priv.h"
+#include "wire/pb.h"
 
 enum { RUNS_MAX = 1000 * 1000, BYTES_MAX = 4 << 20 };
 enum { FIELD_WRITERS = 1, FIELD_SETS, FIELD_LANES, FIELD_TRUNCATED };
@@ -244,6 +246,33 @@ int vector_and(struct vector *v, const struct vector *from)
     return rc;
 }
 
+int vector_in_at_least(const struct vector *const *v, uint32_t count, uint32_t need,
+                       struct vector **out)
+{
+    struct vector *level[VECTOR_NEED_MAX] = {0}; /* level[k]: in more than k of those so far */
+    struct vector *both = NULL;
+    ASSERT(need >= 1 && need <= VECTOR_NEED_MAX);
+    int rc = 0;
+    for (uint32_t k = 0; rc == 0 && k < need; k++)
+        rc = vector_init(&level[k]);
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        for (uint32_t k = need - 1; rc == 0 && k > 0; k--) {
+            rc = vector_copy(&both, v[i]);
+            rc = rc != 0 ? rc : vector_and(both, level[k - 1]);
+            rc = rc != 0 ? rc : vector_union(level[k], both);
+            vector_free(&both);
+        }
+        rc = rc != 0 ? rc : vector_union(level[0], v[i]);
+    }
+    if (rc == 0) {
+        *out = level[need - 1];
+        level[need - 1] = NULL;
+    }
+    for (uint32_t k = 0; k < need; k++)
+        vector_free(&level[k]);
+    return rc;
+}
+
 /* --- the message --------------------------------------------------------------------------- */
 
 /* The tables and lanes of a message, in its order. */
@@ -320,7 +349,7 @@ static int plan_make(struct plan *p, const struct vector *v)
 
 static size_t field_size(size_t len)
 {
-    return 1 + dots_uv_size(len) + len; /* all our field numbers fit one byte */
+    return 1 + uv_size(len) + len; /* all our field numbers fit one byte */
 }
 
 static size_t set_body(const struct vector *v, uint32_t set)
@@ -333,11 +362,11 @@ static size_t set_body(const struct vector *v, uint32_t set)
 
 static size_t seqs_body(const struct seqset *s)
 {
-    size_t size = dots_uv_size(s->count);
+    size_t size = uv_size(s->count);
     uint32_t before = 0;
     for (uint32_t i = 0; i < s->count; i++) {
-        size += dots_uv_size(s->runs[i].first - before - 1) +
-                dots_uv_size(s->runs[i].last - s->runs[i].first);
+        size += uv_size(s->runs[i].first - before - 1) +
+                uv_size(s->runs[i].last - s->runs[i].first);
         before = s->runs[i].last;
     }
     return size;
@@ -346,8 +375,8 @@ static size_t seqs_body(const struct seqset *s)
 static size_t lane_body(const struct plan *p, uint32_t i)
 {
     uint32_t set = p->rank[p->v->names.lanes[p->lanes[i]].set];
-    return (p->writer[i] == 0 ? 0 : 1 + dots_uv_size(p->writer[i])) +
-           (set == 0 ? 0 : 1 + dots_uv_size(set)) +
+    return (p->writer[i] == 0 ? 0 : 1 + uv_size(p->writer[i])) +
+           (set == 0 ? 0 : 1 + uv_size(set)) +
            field_size(seqs_body(&p->v->seqs[p->lanes[i]]));
 }
 
@@ -365,11 +394,10 @@ static void encode_sets(const struct plan *p, struct buf *out)
 {
     for (uint32_t i = 0; i < p->set_count; i++) {
         const struct dots_set *set = &p->v->names.sets[p->sets[i]];
-        dots_put_len(out, FIELD_SETS, set_body(p->v, p->sets[i]));
-        for (uint32_t j = 0; j < set->count; j++) {
-            dots_put_len(out, SET_INSTANCES, set->ids[j].len);
-            buf_str(out, set->ids[j]);
-        }
+        size_t message = pb_begin(out, FIELD_SETS);
+        for (uint32_t j = 0; j < set->count; j++)
+            pb_put_bytes(out, SET_INSTANCES, set->ids[j]);
+        pb_end(out, message);
     }
 }
 
@@ -377,11 +405,13 @@ static void encode_lanes(const struct plan *p, struct buf *out)
 {
     for (uint32_t i = 0; i < p->count; i++) {
         const struct seqset *seqs = &p->v->seqs[p->lanes[i]];
-        dots_put_len(out, FIELD_LANES, lane_body(p, i));
-        dots_put_uv(out, LANE_WRITER, p->writer[i]);
-        dots_put_uv(out, LANE_SET, p->rank[p->v->names.lanes[p->lanes[i]].set]);
-        dots_put_len(out, LANE_SEQS, seqs_body(seqs));
+        size_t message = pb_begin(out, FIELD_LANES);
+        pb_put_varint_set(out, LANE_WRITER, p->writer[i]);
+        pb_put_varint_set(out, LANE_SET, p->rank[p->v->names.lanes[p->lanes[i]].set]);
+        size_t numbers = pb_begin(out, LANE_SEQS);
         seqset_encode(seqs, out);
+        pb_end(out, numbers);
+        pb_end(out, message);
     }
 }
 
@@ -395,12 +425,12 @@ void vector_encode(const struct vector *v, bool truncated, struct buf *out)
     for (uint32_t i = 0; i < p.count; i++) {
         if (i > 0 && p.writer[i] == p.writer[i - 1])
             continue;
-        dots_put_len(out, FIELD_WRITERS, WRITER_SIZE);
-        buf_put(out, v->names.lanes[p.lanes[i]].writer, WRITER_SIZE);
+        pb_put_bytes(out, FIELD_WRITERS,
+                     str_of(v->names.lanes[p.lanes[i]].writer, WRITER_SIZE));
     }
     encode_sets(&p, out);
     encode_lanes(&p, out);
-    dots_put_uv(out, FIELD_TRUNCATED, truncated ? 1 : 0);
+    pb_put_varint_set(out, FIELD_TRUNCATED, truncated);
     plan_reset(&p);
 }
 
@@ -508,18 +538,18 @@ struct reading {
 
 static int count_tables(struct reading *r, struct str bytes, struct err *err)
 {
-    while (bytes.len > 0) {
-        uint32_t field;
-        uint64_t v;
-        struct str body;
-        if (dots_read_field(&bytes, &field, &v, &body) != 0)
-            return err_set(err, ERR_PARSE, "vector: broken field");
-        r->writer_count += field == FIELD_WRITERS;
-        r->set_count += field == FIELD_SETS;
-        if (field == FIELD_TRUNCATED)
-            r->truncated = v != 0;
+    struct pb_reader fields = pb_reader(bytes);
+    struct pb_field f;
+    int rc;
+    while ((rc = pb_next(&fields, &f)) > 0) {
+        if (f.number >= FIELD_WRITERS && f.number <= FIELD_LANES && f.wire != PB_BYTES)
+            return err_set(err, ERR_PARSE, "vector: field %u is no message", f.number);
+        r->writer_count += f.number == FIELD_WRITERS;
+        r->set_count += f.number == FIELD_SETS;
+        if (f.number == FIELD_TRUNCATED)
+            r->truncated = f.value != 0;
     }
-    return 0;
+    return rc < 0 ? err_set(err, ERR_PARSE, "vector: broken field") : 0;
 }
 
 static int read_set(struct reading *r, struct str body, uint32_t *set, struct err *err)
@@ -545,18 +575,16 @@ static int read_tables(struct reading *r, struct str bytes, struct err *err)
     if (r->writers == NULL || r->sets == NULL)
         return err_set(err, ERR_NOMEM, "vector: %u writers, %u sets", r->writer_count,
                        r->set_count);
+    struct pb_reader fields = pb_reader(bytes);
+    struct pb_field f;
     int rc = 0;
-    while (rc == 0 && bytes.len > 0) {
-        uint32_t field;
-        uint64_t v;
-        struct str body;
-        rc = dots_read_field(&bytes, &field, &v, &body);
-        if (rc == 0 && field == FIELD_WRITERS) {
-            r->writers[writers++] = body;
-            if (body.len != WRITER_SIZE)
-                rc = err_set(err, ERR_PARSE, "vector: a writer of %zu bytes", body.len);
-        } else if (rc == 0 && field == FIELD_SETS) {
-            rc = read_set(r, body, &r->sets[sets++], err);
+    while (rc == 0 && pb_next(&fields, &f) > 0) {
+        if (f.number == FIELD_WRITERS) {
+            r->writers[writers++] = f.bytes;
+            if (f.bytes.len != WRITER_SIZE)
+                rc = err_set(err, ERR_PARSE, "vector: a writer of %zu bytes", f.bytes.len);
+        } else if (f.number == FIELD_SETS) {
+            rc = read_set(r, f.bytes, &r->sets[sets++], err);
         }
     }
     return rc;
@@ -587,19 +615,19 @@ static int read_lane(struct reading *r, struct str body, struct err *err)
 {
     uint64_t writer = 0, set = 0;
     struct str seqs = {0};
-    while (body.len > 0) {
-        uint32_t field;
-        uint64_t v;
-        struct str bytes;
-        if (dots_read_field(&body, &field, &v, &bytes) != 0)
-            return err_set(err, ERR_PARSE, "vector: broken lane");
-        if (field == LANE_WRITER)
-            writer = v;
-        else if (field == LANE_SET)
-            set = v;
-        else if (field == LANE_SEQS)
-            seqs = bytes;
+    struct pb_reader fields = pb_reader(body);
+    struct pb_field f;
+    int rc;
+    while ((rc = pb_next(&fields, &f)) > 0) {
+        if (f.number == LANE_WRITER)
+            writer = f.value;
+        else if (f.number == LANE_SET)
+            set = f.value;
+        else if (f.number == LANE_SEQS)
+            seqs = f.bytes;
     }
+    if (rc < 0)
+        return err_set(err, ERR_PARSE, "vector: broken lane");
     if (writer >= r->writer_count || set >= r->set_count)
         return err_set(err, ERR_PARSE, "vector: a lane outside the tables");
     int64_t w = (int64_t)writer, s = (int64_t)set;
@@ -612,15 +640,12 @@ static int read_lane(struct reading *r, struct str body, struct err *err)
 
 static int read_lanes(struct reading *r, struct str bytes, struct err *err)
 {
+    struct pb_reader fields = pb_reader(bytes);
+    struct pb_field f;
     int rc = 0;
-    while (rc == 0 && bytes.len > 0) {
-        uint32_t field;
-        uint64_t v;
-        struct str body;
-        rc = dots_read_field(&bytes, &field, &v, &body);
-        if (rc == 0 && field == FIELD_LANES)
-            rc = read_lane(r, body, err);
-    }
+    while (rc == 0 && pb_next(&fields, &f) > 0)
+        if (f.number == FIELD_LANES)
+            rc = read_lane(r, f.bytes, err);
     return rc;
 }
 

@@ -25,6 +25,7 @@ enum {
     WRITER_SIZE = 16,
     DOTS_SET_MAX = 256, /* instance ids in one set */
     DOTS_ID_MAX = 1024, /* bytes of one instance id */
+    VECTOR_NEED_MAX = 16,
 };
 
 /* Sorted, disjoint, not touching intervals of u32 >= 1. All-zero is the empty set. */
@@ -126,6 +127,11 @@ uint64_t vector_runs(const struct vector *v);
 int vector_union(struct vector *v, const struct vector *from);
 int vector_minus(struct vector *v, const struct vector *from);
 int vector_and(struct vector *v, const struct vector *from);
+
+/* *out: the dots that are in at least `need` (1 .. VECTOR_NEED_MAX) of count vectors. ERR_NOMEM
+ * with *out untouched. */
+int vector_in_at_least(const struct vector *const *v, uint32_t count, uint32_t need,
+                       struct vector **out);
 
 struct dots_limits {
     uint64_t runs_max;  /* intervals [1 M] */

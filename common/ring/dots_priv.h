@@ -1,4 +1,4 @@
-/* ring/dots_priv.h - what dots.c and aliases.c share: a table of lane names, and reading bytes.
+/* ring/dots_priv.h - what dots.c and aliases.c share: a table of lane names.
  *
  * Only for common/ring. Pure. */
 #ifndef RING_DOTS_PRIV_H
@@ -55,25 +55,6 @@ struct lane_name dots_table_name(const struct dots_table *t, uint32_t i);
 
 /* Release everything; all-zero again. */
 void dots_table_reset(struct dots_table *t);
-
-/* Unsigned LEB128 from the front of *in, in any length up to 10 bytes. ERR_PARSE. */
-int dots_read_uv(struct str *in, uint64_t *v);
-
-/* As dots_read_uv, but only the shortest form. */
-int dots_read_canonical(struct str *in, uint64_t *v);
-
-/* One protobuf field from the front of *in: number, and its varint or its bytes (wire types 0 and
- * 2; fixed ones are skipped with both empty). ERR_PARSE. */
-int dots_read_field(struct str *in, uint32_t *number, uint64_t *v, struct str *bytes);
-
-/* Bytes that buf_varint() takes for v. */
-size_t dots_uv_size(uint64_t v);
-
-/* Append a length-delimited protobuf field's key and length. */
-void dots_put_len(struct buf *out, uint32_t number, size_t len);
-
-/* Append a varint field; 0 is left out. */
-void dots_put_uv(struct buf *out, uint32_t number, uint64_t v);
 
 /* Read the instance ids of a repeated string field `number`; other fields are skipped. *ids is
  * DOTS_SET_MAX long. ERR_PARSE, ERR_LIMIT. */

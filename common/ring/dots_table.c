@@ -1,7 +1,8 @@
-/* ring/dots_table.c - the table of lane names, and reading bytes that peers sent. */
+/* ring/dots_table.c - the table of lane names. */
 #include "ring/dots_priv.h"
 
 #include "base/mem.h"
+#include "wire/pb.h"
 
 enum { SLOTS_FIRST = 16, TABLE_MAX = 1 << 28 };
 
@@ -234,103 +235,23 @@ void dots_table_reset(struct dots_table *t)
     *t = (struct dots_table){0};
 }
 
-size_t dots_uv_size(uint64_t v)
-{
-    size_t size = 1;
-    while (v >= 0x80) {
-        v >>= 7;
-        size++;
-    }
-    return size;
-}
-
-int dots_read_uv(struct str *in, uint64_t *v)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < in->len && i < 10; i++) {
-        uint8_t byte = (uint8_t)in->data[i];
-        if (i == 9 && byte > 1)
-            return ERR_PARSE;
-        value |= (uint64_t)(byte & 0x7f) << (7 * i);
-        if (byte < 0x80) {
-            *in = str_skip(*in, i + 1);
-            *v = value;
-            return 0;
-        }
-    }
-    return ERR_PARSE;
-}
-
-int dots_read_canonical(struct str *in, uint64_t *v)
-{
-    size_t before = in->len;
-    int rc = dots_read_uv(in, v);
-    return rc == 0 && before - in->len != dots_uv_size(*v) ? ERR_PARSE : rc;
-}
-
-int dots_read_field(struct str *in, uint32_t *number, uint64_t *v, struct str *bytes)
-{
-    uint64_t key, len;
-    *v = 0;
-    *bytes = (struct str){0};
-    if (dots_read_uv(in, &key) != 0 || key >> 3 == 0 || key >> 3 > 0x1fffffff)
-        return ERR_PARSE;
-    *number = (uint32_t)(key >> 3);
-    switch (key & 7) {
-    case 0:
-        return dots_read_uv(in, v);
-    case 1:
-        len = 8;
-        break;
-    case 2:
-        if (dots_read_uv(in, &len) != 0)
-            return ERR_PARSE;
-        break;
-    case 5:
-        len = 4;
-        break;
-    default:
-        return ERR_PARSE;
-    }
-    if (len > in->len)
-        return ERR_PARSE;
-    if ((key & 7) == 2)
-        *bytes = str_head(*in, len);
-    *in = str_skip(*in, len);
-    return 0;
-}
-
-void dots_put_len(struct buf *out, uint32_t number, size_t len)
-{
-    buf_varint(out, (uint64_t)number << 3 | 2);
-    buf_varint(out, len);
-}
-
-void dots_put_uv(struct buf *out, uint32_t number, uint64_t v)
-{
-    if (v == 0)
-        return;
-    buf_varint(out, (uint64_t)number << 3);
-    buf_varint(out, v);
-}
-
 int dots_read_ids(struct str bytes, uint32_t number, struct str *ids, uint32_t *count,
                   struct err *err)
 {
+    struct pb_reader r = pb_reader(bytes);
+    struct pb_field f;
+    int rc;
     *count = 0;
-    while (bytes.len > 0) {
-        uint32_t field;
-        uint64_t v;
-        struct str id;
-        if (dots_read_field(&bytes, &field, &v, &id) != 0)
-            return err_set(err, ERR_PARSE, "set: broken field");
-        if (field != number)
+    while ((rc = pb_next(&r, &f)) > 0) {
+        if (f.number != number)
             continue;
-        if (id.len == 0 || id.len > DOTS_ID_MAX)
-            return err_set(err, ERR_PARSE, "set: an instance id of %zu bytes", id.len);
+        if (f.wire != PB_BYTES || f.bytes.len == 0 || f.bytes.len > DOTS_ID_MAX)
+            return err_set(err, ERR_PARSE, "set: an instance id of %zu bytes", f.bytes.len);
         if (*count == DOTS_SET_MAX)
             return err_set(err, ERR_LIMIT, "set: more than %d instances", DOTS_SET_MAX);
-        ids[(*count)++] = id;
+        ids[(*count)++] = f.bytes;
     }
+    if (rc < 0)
+        return err_set(err, ERR_PARSE, "set: broken field");
     return *count > 0 ? 0 : err_set(err, ERR_PARSE, "set: without instances");
 }

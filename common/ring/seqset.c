@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "ring/dots_priv.h"
+#include "wire/uv.h"
 
 enum { RUNS_FIRST = 4 };
 
@@ -207,7 +207,7 @@ void seqset_encode(const struct seqset *s, struct buf *out)
 static int decode_run(struct seqset *s, struct str *in, uint64_t before)
 {
     uint64_t gap, more;
-    if (dots_read_canonical(in, &gap) != 0 || dots_read_canonical(in, &more) != 0)
+    if (uv_read(in, &gap) != 0 || uv_read(in, &more) != 0)
         return ERR_PARSE;
     if ((before > 0 && gap == 0) || gap >= UINT32_MAX || more >= UINT32_MAX)
         return ERR_PARSE;
@@ -225,7 +225,7 @@ int seqset_decode(struct seqset *out, struct str *in, uint32_t runs_max)
     struct str rest = *in;
     struct seqset s = {0};
     uint64_t count;
-    if (dots_read_canonical(&rest, &count) != 0 || count > rest.len)
+    if (uv_read(&rest, &count) != 0 || count > rest.len)
         return ERR_PARSE;
     if (count > runs_max)
         return ERR_LIMIT;

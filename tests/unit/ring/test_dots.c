@@ -221,6 +221,32 @@ static void vector_algebra_works_lane_by_lane(void **state)
     }
 }
 
+static void dots_are_counted_over_vectors(void **state)
+{
+    (void)state;
+    struct rng r;
+    rng_seed(&r, 13);
+    for (int round = 0; round < 400; round++) {
+        struct vector *v[5], *out = NULL;
+        uint32_t count = (uint32_t)rng_below(&r, 6), need = 1 + (uint32_t)rng_below(&r, 4);
+        for (uint32_t i = 0; i < count; i++)
+            v[i] = random_vector(&r);
+        assert_int_equal(vector_in_at_least((const struct vector *const *)v, count, need, &out),
+                         0);
+        for (uint64_t l = 0; l < LANES; l++) {
+            for (uint32_t seq = 1; seq < 50; seq++) {
+                uint32_t in = 0;
+                for (uint32_t i = 0; i < count; i++)
+                    in += vector_has(v[i], some_lane(l), seq);
+                assert_int_equal(vector_has(out, some_lane(l), seq), in >= need);
+            }
+        }
+        for (uint32_t i = 0; i < count; i++)
+            vector_free(&v[i]);
+        vector_free(&out);
+    }
+}
+
 static void lanes_are_told_apart_by_the_order_of_their_set(void **state)
 {
     (void)state;
@@ -581,6 +607,7 @@ int main(void)
         cmocka_unit_test(seqsets_round_trip_and_leave_what_is_behind_them),
         cmocka_unit_test(only_canonical_seqsets_are_read),
         cmocka_unit_test(vector_algebra_works_lane_by_lane),
+        cmocka_unit_test(dots_are_counted_over_vectors),
         cmocka_unit_test(lanes_are_told_apart_by_the_order_of_their_set),
         cmocka_unit_test(equal_vectors_have_equal_bytes_and_round_trip),
         cmocka_unit_test(the_bytes_of_a_message_are_these),
