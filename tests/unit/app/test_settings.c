@@ -1,0 +1,77 @@
+/* The tables of all roles: defaults parse, bounds are kept. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "app/settings.h"
+#include "conf/conf.h"
+
+#include <string.h>
+
+static int load(struct settings *s, int argc, const char *const *argv, struct err *err)
+{
+    static struct conf_section sections[SETTINGS_SECTIONS];
+    struct conf *c = NULL;
+    memset(s, 0, sizeof *s);
+    settings_sections(s, sections);
+    int rc = conf_init(&c, sections, SETTINGS_SECTIONS, err);
+    if (rc == 0)
+        rc = conf_args(c, argc, argv, err);
+    if (rc == 0)
+        rc = conf_apply(c, err);
+    conf_free(&c);
+    return rc;
+}
+
+static void defaults_are_pyroscopes_or_documented(void **state)
+{
+    (void)state;
+    struct settings s;
+    struct err err = {0};
+    const char *argv[] = {"ingester"};
+    if (load(&s, 1, argv, &err) != 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(s.ring.replication_factor, 1);
+    assert_int_equal(s.ring.heartbeat_timeout_ms, 60000);
+    assert_int_equal(s.ingester.num_tokens, 128);
+    assert_int_equal(s.ingester.min_ready_ms, 0);
+    assert_false(s.ingester.ready_on_ring_health);
+    assert_true(s.ingester.auto_forget);
+    assert_int_equal(s.distributor.push_timeout_ms, 5000);
+    assert_int_equal(s.limits.profile_bytes_max, 4194304);
+    assert_int_equal(s.limits.reject_older_ms, 3600000);
+    assert_int_equal(s.limits.query_length_ms, 86400000);
+    assert_int_equal(s.limits.query_lookback_ms, 7 * 86400000);
+    assert_int_equal(s.limits.nodes_default, 8192);
+    assert_int_equal(s.ingester.vector_limit, 262144);
+}
+
+static void values_out_of_bounds_are_refused_by_name(void **state)
+{
+    (void)state;
+    const char *bad[] = {"-ring.store=consul", "-distributor.replication-factor=0",
+                         "-ingester.wal-sync=sometimes", "-ingester.num-tokens=0",
+                         "-ring.heartbeat-timeout=0"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct settings s;
+        struct err err = {0};
+        const char *argv[] = {"ingester", bad[i]};
+        assert_int_equal(load(&s, 2, argv, &err), ERR_INVAL);
+        char flag[64];
+        size_t n = strcspn(bad[i], "=");
+        memcpy(flag, bad[i], n);
+        flag[n] = '\0';
+        assert_non_null(strstr(err.msg, flag));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_pyroscopes_or_documented),
+        cmocka_unit_test(values_out_of_bounds_are_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
