@@ -40,6 +40,17 @@ def cluster(tmp_path, request):
         shutil.rmtree(c.dir, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One cluster of the usual shape for all tests of a file; tests use services of their own."""
+    c = Cluster(str(tmp_path_factory.mktemp("shared") / "cluster"), BIN)
+    try:
+        c.start("--distributors", "2")
+        yield c
+    finally:
+        c.stop()
+
+
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)
 def pytest_runtest_makereport(item):
     outcome = yield
