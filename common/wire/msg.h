@@ -13,7 +13,7 @@
  *
  * Pure; any thread. JSON is protobuf's mapping as connect-go reads and writes it
  * (lowerCamelCase names, 64-bit integers as strings on output, unknown fields ignored).
- * Tests: tests/unit/wire/test_msg.c; fuzz: tests/fuzz/fuzz_msg.c. */
+ * Tests: tests/unit/proto/test_msg.c; fuzz: tests/fuzz/fuzz_msg.c. */
 #ifndef WIRE_MSG_H
 #define WIRE_MSG_H
 
