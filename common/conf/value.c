@@ -269,6 +269,10 @@ void conf_put_ms(struct buf *b, int64_t ms)
 void conf_put_double(struct buf *b, double v)
 {
     char text[40];
+    if (!(fabs(v) > 1e15) && !(floor(v) < v)) { /* 20, not 2e+01 */
+        buf_printf(b, "%.0f", v);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, v);
         if (!(strtod(text, NULL) < v) && !(strtod(text, NULL) > v))

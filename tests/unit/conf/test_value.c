@@ -158,8 +158,10 @@ static void doubles_print_short_and_texts_escaped(void **state)
     struct buf b = {0};
     conf_put_double(&b, 0.05);
     buf_u8(&b, ' ');
+    conf_put_double(&b, -20);
+    buf_u8(&b, ' ');
     conf_put_quoted(&b, STR("a\"\\\n\x7f\xc3\xa9"));
-    assert_true(str_eq(buf_view(&b), STR("0.05 \"a\\\"\\\\\\u000a\\u007f\xc3\xa9\"")));
+    assert_true(str_eq(buf_view(&b), STR("0.05 -20 \"a\\\"\\\\\\u000a\\u007f\xc3\xa9\"")));
     buf_reset(&b);
 }
 
