@@ -1,4 +1,5 @@
-/* profile/regex_priv.h - what regex.c asks of RE2: C in front, C++ behind, no exception between. */
+/* profile/regex_priv.h - what regex.c asks of RE2: C in front, C++ behind, no exception
+ * between. */
 #ifndef PROFILE_REGEX_PRIV_H
 #define PROFILE_REGEX_PRIV_H
 
