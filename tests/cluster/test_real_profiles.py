@@ -1,0 +1,55 @@
+"""Real profiles of real programs go in through both endpoints; what comes back equals what an independent reader
+of the same file computes."""
+
+import glob
+import gzip
+import os
+import time
+
+import pytest
+
+import pprof_reader
+from conftest import ROOT
+from emberring import flame_tops, labels
+
+FILES = sorted(f for f in glob.glob(os.path.join(ROOT, "tests", "data", "*", "*.pb.gz")) if "malformed" not in f)
+assert len(FILES) >= 3
+
+
+def identify(path):
+    return os.path.basename(os.path.dirname(path)) + "_" + os.path.basename(path)[:-len(".pb.gz")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=identify)
+@pytest.mark.parametrize("endpoint", ["push", "ingest"])
+def test_totals_and_tops_equal_an_independent_readers(shared, path, endpoint):
+    with open(path, "rb") as f:
+        data = pprof_reader.with_time(gzip.decompress(f.read()), time.time_ns())
+    service = f"real-{endpoint}-{identify(path)}"
+    if endpoint == "push":
+        shared.must_push([(labels(service), [gzip.compress(data)])])
+    else:
+        r = shared.http.post(shared.url("distributor-1") + "/ingest", timeout=20, files={"profile": ("p", gzip.compress(data))},
+                             params={"name": service, "spyName": "gospy", "from": int(time.time()) - 10, "until": int(time.time())})
+        assert r.status_code == 200, r.text
+    now = int(time.time() * 1000)
+    types, how = shared.query("Series", matchers=['{service_name="%s"}' % service], labelNames=["__profile_type__", "__type__"],
+                              start=now - 3600_000, end=now + 600_000)
+    assert how == "complete"
+    ids = {}
+    for s in types.get("labelsSet", []):
+        pairs = {p["name"]: p["value"] for p in s["labels"]}
+        ids[pairs["__type__"]] = pairs["__profile_type__"]
+    expected = pprof_reader.summarize(data)
+    assert set(ids) == {t for t, s in expected.items() if s["total"]}
+    for kind, want in expected.items():
+        if not want["total"]:
+            continue
+        graph, how = shared.flamegraph('{service_name="%s"}' % service, ids[kind], maxNodes=1_000_000)
+        assert how == "complete"
+        assert int(graph["total"]) == want["total"], kind
+        selfs, totals = flame_tops(graph)
+        for name, value in want["self"][:10]:
+            assert selfs[name] == value, (kind, name)
+        for name, value in want["totals"][:10]:
+            assert totals[name] == value, (kind, name)
