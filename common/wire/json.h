@@ -29,6 +29,7 @@ static inline struct json json_to(struct buf *out)
     return (struct json){.out = out};
 }
 
+/* Brackets. */
 void json_begin_object(struct json *j);
 void json_end_object(struct json *j);
 void json_begin_array(struct json *j);
