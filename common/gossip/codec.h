@@ -1,8 +1,8 @@
 /* gossip/codec.h - what the key-value store needs to know of a value: how to read, merge and write
  * it. The ring implements one (ring/desc.c); the store itself knows no value.
  *
- * The merge contract is dskit's (facts of gossip and ring, 3.3, 3.6): idempotent, commutative,
- * associative without local_cas. Pure; one owner thread. */
+ * The merge contract is dskit's (kv/memberlist/mergeable.go): idempotent, commutative, associative
+ * without local_cas. Pure; one owner thread. */
 #ifndef GOSSIP_CODEC_H
 #define GOSSIP_CODEC_H
 

@@ -1,0 +1,531 @@
+#include "gossip/members.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "gossip/broadcast.h"
+
+const uint8_t member_vsn[MEMBER_VSN_SIZE] = {1, 5, 2, 0, 0, 0};
+
+enum { CONFIRMATIONS_MAX = 8, CONFLICT_LOG_MS = 60000 };
+
+/* A running accusation: its time shrinks with every independent confirmation. */
+struct suspicion {
+    mono_ms start, due;
+    uint32_t min_ms, max_ms;
+    uint32_t need, have;               /* confirmations that still shorten it; so far */
+    uint64_t from[CONFIRMATIONS_MAX + 1]; /* hashes of who accused */
+};
+
+struct members {
+    struct members_config cfg;
+    struct bcast *queue;
+    struct rng *rng;
+    const struct log *log;
+    struct map *by_name;
+    struct member **list; /* probe order */
+    size_t count, cap;
+    size_t suspects; /* with a running suspicion */
+    struct member *self;
+    bool leaving;
+    uint32_t awareness;
+    struct members_stats stats;
+    struct log_rate conflict_rate;
+};
+
+static void member_free(struct member *n)
+{
+    mem_free(n->suspicion);
+    mem_free((void *)(uintptr_t)n->meta.data);
+    mem_free((void *)(uintptr_t)n->name.data);
+    mem_free(n);
+}
+
+static void suspicion_end(struct members *m, struct member *n)
+{
+    if (n->suspicion == NULL)
+        return;
+    m->suspects--;
+    mem_free(n->suspicion);
+    n->suspicion = NULL;
+}
+
+/* A copy of `meta` for a member; a nil or empty one is data NULL. ERR_NOMEM. */
+static int meta_copy(struct str *out, struct str meta)
+{
+    *out = (struct str){0};
+    if (meta.len == 0)
+        return 0;
+    char *copy = mem_dup(meta.data, meta.len);
+    if (copy == NULL)
+        return ERR_NOMEM;
+    *out = str_of(copy, meta.len);
+    return 0;
+}
+
+static void log_member(struct members *m, enum log_level level, const char *msg,
+                       const struct member *n)
+{
+    char text[GOSSIP_ADDR_TEXT_MAX];
+    gossip_addr_text(&n->addr, text);
+    log_line(m->log, level, msg, LOG_S("member", n->name), LOG_C("addr", text),
+             LOG_U("incarnation", n->incarnation), LOG_U("members", members_active_count(m)));
+}
+
+/* A member in state dead with incarnation 0, at a random place of the list; NULL: no memory. */
+static struct member *member_add(struct members *m, struct str name,
+                                 const struct gossip_addr *addr, mono_ms now)
+{
+    if (m->count == m->cap) {
+        size_t cap = m->cap * 2 + 8;
+        struct member **list = mem_realloc_array(m->list, cap, sizeof *list);
+        if (list == NULL)
+            return NULL;
+        m->list = list;
+        m->cap = cap;
+    }
+    struct member *n = mem_zalloc(sizeof *n);
+    if (n == NULL)
+        return NULL;
+    n->name = str_of(str_dup_c(name), name.len);
+    if (n->name.data == NULL || map_put(m->by_name, name, n, NULL) != 0) {
+        member_free(n);
+        return NULL;
+    }
+    n->addr = *addr;
+    n->state = MEMBER_DEAD;
+    n->changed = now;
+    m->list[m->count] = n;
+    size_t at = (size_t)rng_below(m->rng, m->count + 1);
+    m->list[m->count++] = m->list[at];
+    m->list[at] = n;
+    return n;
+}
+
+/* Queue a message about a member under `name`. */
+static int announce(struct members *m, struct str name, const struct buf *msg, uint64_t *id)
+{
+    return msg->error != 0 ? msg->error : bcast_put(m->queue, name, buf_view(msg), id);
+}
+
+static int announce_alive(struct members *m, struct str name, const struct msg_alive *a)
+{
+    struct buf msg = {0};
+    msg_put_alive(&msg, a);
+    int rc = announce(m, name, &msg, NULL);
+    buf_reset(&msg);
+    return rc;
+}
+
+static int announce_accuse(struct members *m, bool dead, const struct msg_accuse *s, uint64_t *id)
+{
+    struct buf msg = {0};
+    if (dead)
+        msg_put_dead(&msg, s);
+    else
+        msg_put_suspect(&msg, s);
+    int rc = announce(m, s->node, &msg, id);
+    buf_reset(&msg);
+    return rc;
+}
+
+int members_init(struct members **out, const struct members_config *config, struct bcast *queue,
+                 struct rng *rng, const struct log *log, mono_ms now, struct err *err)
+{
+    if (config->name.len == 0 || config->name.len > MEMBER_NAME_MAX)
+        return err_set(err, ERR_INVAL, "node name of %zu bytes", config->name.len);
+    if (config->addr.size == 0 || config->addr.port == 0)
+        return err_set(err, ERR_INVAL, "no address to announce");
+    struct members *m = mem_zalloc(sizeof *m);
+    if (m == NULL)
+        return err_set(err, ERR_NOMEM, "member table");
+    *m = (struct members){.cfg = *config, .queue = queue, .rng = rng, .log = log};
+    struct msg_alive a = {.incarnation = 1,
+                          .node = config->name,
+                          .ip = gossip_addr_ip(&config->addr),
+                          .port = config->addr.port,
+                          .vsn = str_of(member_vsn, MEMBER_VSN_SIZE)};
+    if (map_init(&m->by_name) != 0 ||
+        (m->self = member_add(m, config->name, &config->addr, now)) == NULL ||
+        announce_alive(m, config->name, &a) != 0) {
+        members_free(&m);
+        return err_set(err, ERR_NOMEM, "member table");
+    }
+    m->cfg.name = m->self->name;
+    m->self->state = MEMBER_ALIVE;
+    m->self->incarnation = 1;
+    memcpy(m->self->vsn, member_vsn, MEMBER_VSN_SIZE);
+    *out = m;
+    return 0;
+}
+
+void members_free(struct members **m)
+{
+    if (*m == NULL)
+        return;
+    for (size_t i = 0; i < (*m)->count; i++)
+        member_free((*m)->list[i]);
+    mem_free((*m)->list);
+    map_free(&(*m)->by_name);
+    mem_free(*m);
+    *m = NULL;
+}
+
+/* Contradict an accusation of incarnation `accused`: announce ourselves with a newer one. Queued
+ * under our IP, so that it replaces only an earlier refutation. */
+static int refute(struct members *m, uint32_t accused)
+{
+    struct member *n = m->self;
+    char ip[GOSSIP_ADDR_TEXT_MAX];
+    n->incarnation++;
+    if (accused >= n->incarnation)
+        n->incarnation = accused + 1;
+    members_awareness_add(m, 1);
+    m->stats.refuted++;
+    struct msg_alive a = {.incarnation = n->incarnation,
+                          .node = n->name,
+                          .ip = gossip_addr_ip(&n->addr),
+                          .port = n->addr.port,
+                          .meta = n->meta,
+                          .vsn = str_of(n->vsn, MEMBER_VSN_SIZE)};
+    gossip_addr_ip_text(&n->addr, ip);
+    log_member(m, LOG_WARN, "refuting an accusation of ourselves", n);
+    return announce_alive(m, str_c(ip), &a);
+}
+
+static void log_conflict(struct members *m, const struct member *n, const struct gossip_addr *to,
+                         mono_ms now)
+{
+    uint64_t left_out = 0;
+    char ours[GOSSIP_ADDR_TEXT_MAX], theirs[GOSSIP_ADDR_TEXT_MAX];
+    m->stats.conflicts++;
+    if (!log_rate_pass(&m->conflict_rate, now, CONFLICT_LOG_MS, &left_out))
+        return;
+    gossip_addr_text(&n->addr, ours);
+    gossip_addr_text(to, theirs);
+    log_line(m->log, LOG_WARN,
+             "a member's name is announced from two addresses; give each process its own "
+             "-memberlist.nodename",
+             LOG_S("member", n->name), LOG_C("known", ours), LOG_C("ignored", theirs),
+             LOG_U("left_out", left_out));
+}
+
+/* A known member may take over another address: after leaving, or long enough dead. */
+static bool may_move(const struct members *m, const struct member *n, mono_ms now)
+{
+    return n->state == MEMBER_LEFT || (n->state == MEMBER_DEAD && m->cfg.reclaim_ms > 0 &&
+                                       now - n->changed > m->cfg.reclaim_ms);
+}
+
+/* Valid enough to be looked at; *addr gets its address. */
+static bool alive_is_valid(const struct members *m, const struct msg_alive *a,
+                           struct gossip_addr *addr)
+{
+    const uint8_t *v = (const uint8_t *)a->vsn.data;
+    if (a->vsn.len >= 3 && (v[0] == 0 || v[1] == 0 || v[0] > v[1]))
+        return false;
+    if (a->node.len == 0 || a->node.len > MEMBER_NAME_MAX || a->meta.len > MEMBER_META_MAX)
+        return false;
+    uint16_t port = a->port == 0 ? m->cfg.default_port : (uint16_t)a->port;
+    return gossip_addr_of_bytes(addr, a->ip, port) == 0;
+}
+
+/* Take the news of another member. */
+static int alive_apply(struct members *m, struct member *n, const struct msg_alive *a,
+                       const struct gossip_addr *addr, mono_ms now)
+{
+    struct str meta;
+    if (meta_copy(&meta, a->meta) != 0)
+        return ERR_NOMEM;
+    mem_free((void *)(uintptr_t)n->meta.data);
+    n->meta = meta;
+    n->addr = *addr;
+    n->incarnation = (uint32_t)a->incarnation;
+    if (a->vsn.len == MEMBER_VSN_SIZE)
+        memcpy(n->vsn, a->vsn.data, MEMBER_VSN_SIZE);
+    if (n->state != MEMBER_ALIVE) {
+        bool new = n->state != MEMBER_SUSPECT;
+        n->state = MEMBER_ALIVE;
+        n->changed = now;
+        log_member(m, LOG_INFO, new ? "member joined" : "member is alive after all", n);
+    }
+    return announce_alive(m, n->name, a);
+}
+
+int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now)
+{
+    struct gossip_addr addr;
+    if (!alive_is_valid(m, a, &addr)) {
+        m->stats.ignored++;
+        return 0;
+    }
+    struct member *n = map_get(m->by_name, a->node);
+    bool moves = false;
+    if (n == m->self && m->leaving)
+        return 0;
+    if (n == NULL) {
+        if (a->incarnation == 0 || m->count >= m->cfg.count_max) {
+            m->stats.ignored++;
+            return 0;
+        }
+        n = member_add(m, a->node, &addr, now);
+        if (n == NULL)
+            return ERR_NOMEM;
+    } else if (!gossip_addr_same(&n->addr, &addr)) {
+        if (!may_move(m, n, now)) {
+            log_conflict(m, n, &addr, now);
+            return 0;
+        }
+        moves = true;
+    }
+    if (n != m->self && a->incarnation <= n->incarnation && !moves)
+        return 0;
+    if (n == m->self && a->incarnation < n->incarnation)
+        return 0;
+    suspicion_end(m, n);
+    if (n != m->self)
+        return alive_apply(m, n, a, &addr, now);
+    if (a->incarnation == n->incarnation && str_eq(a->meta, n->meta) &&
+        str_eq(a->vsn, str_of(n->vsn, MEMBER_VSN_SIZE)))
+        return 0;
+    return refute(m, (uint32_t)a->incarnation);
+}
+
+/* The suspicion timeouts of memberlist's util.go for a table of n members. */
+static void suspicion_times(const struct members *m, struct suspicion *s)
+{
+    double n = m->count > 1 ? (double)m->count : 1;
+    double scale = log10(n) > 1 ? floor(log10(n) * 1000) / 1000 : 1;
+    s->min_ms = (uint32_t)(m->cfg.suspicion_mult * scale * m->cfg.probe_interval_ms);
+    s->max_ms = s->min_ms * m->cfg.suspicion_max_mult;
+    s->need = m->cfg.suspicion_mult > 2 ? m->cfg.suspicion_mult - 2 : 0;
+    if (s->need > CONFIRMATIONS_MAX)
+        s->need = CONFIRMATIONS_MAX;
+    if (m->count < 2 + (size_t)s->need)
+        s->need = 0;
+}
+
+static int suspicion_start(struct members *m, struct member *n, struct str from, mono_ms now)
+{
+    struct suspicion *s = mem_zalloc(sizeof *s);
+    if (s == NULL)
+        return ERR_NOMEM;
+    suspicion_times(m, s);
+    s->start = now;
+    s->due = now + (s->need == 0 ? s->min_ms : s->max_ms);
+    s->from[0] = str_hash(from);
+    n->suspicion = s;
+    m->suspects++;
+    return 0;
+}
+
+/* Another accuser. False: not new. */
+static bool suspicion_confirm(struct suspicion *s, struct str from)
+{
+    uint64_t hash = str_hash(from);
+    if (s->have >= s->need)
+        return false;
+    for (uint32_t i = 0; i <= s->have; i++)
+        if (s->from[i] == hash)
+            return false;
+    s->from[++s->have] = hash;
+    double part = log((double)s->have + 1) / log((double)s->need + 1);
+    double total = floor(s->max_ms - part * ((double)s->max_ms - s->min_ms));
+    s->due = s->start + (total > s->min_ms ? (mono_ms)total : (mono_ms)s->min_ms);
+    return true;
+}
+
+int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms now)
+{
+    struct member *n = map_get(m->by_name, s->node);
+    if (n == NULL || s->incarnation < n->incarnation)
+        return 0;
+    if (n->suspicion != NULL)
+        return suspicion_confirm(n->suspicion, s->from) ? announce_accuse(m, false, s, NULL) : 0;
+    if (n->state != MEMBER_ALIVE)
+        return 0;
+    if (n == m->self)
+        return refute(m, (uint32_t)s->incarnation);
+    if (suspicion_start(m, n, s->from, now) != 0)
+        return ERR_NOMEM;
+    n->incarnation = (uint32_t)s->incarnation;
+    n->state = MEMBER_SUSPECT;
+    n->changed = now;
+    log_line(m->log, LOG_INFO, "member suspected", LOG_S("member", n->name),
+             LOG_S("by", s->from), LOG_U("incarnation", n->incarnation),
+             LOG_I("due_ms", n->suspicion->due - now));
+    return announce_accuse(m, false, s, NULL);
+}
+
+/* Take a member's death or leaving into the table and tell the others. */
+static int dead_apply(struct members *m, struct member *n, const struct msg_accuse *d,
+                      mono_ms now, uint64_t *id)
+{
+    struct msg_accuse own = *d;
+    own.node = n->name;
+    int rc = announce_accuse(m, true, &own, id);
+    n->incarnation = (uint32_t)d->incarnation;
+    n->state = str_eq(d->node, d->from) ? MEMBER_LEFT : MEMBER_DEAD;
+    n->changed = now;
+    log_member(m, LOG_INFO, n->state == MEMBER_LEFT ? "member left" : "member is dead", n);
+    return rc;
+}
+
+int members_on_dead(struct members *m, const struct msg_accuse *d, mono_ms now)
+{
+    struct member *n = map_get(m->by_name, d->node);
+    if (n == NULL || d->incarnation < n->incarnation)
+        return 0;
+    suspicion_end(m, n);
+    if (n->state == MEMBER_DEAD || n->state == MEMBER_LEFT)
+        return 0;
+    if (n == m->self && !m->leaving)
+        return refute(m, (uint32_t)d->incarnation);
+    return dead_apply(m, n, d, now, NULL);
+}
+
+int members_leave(struct members *m, mono_ms now, uint64_t *id)
+{
+    struct member *n = m->self;
+    struct msg_accuse d = {.incarnation = n->incarnation, .node = n->name, .from = n->name};
+    if (m->leaving)
+        return 0;
+    int rc = announce_accuse(m, true, &d, id);
+    if (rc != 0)
+        return rc;
+    m->leaving = true;
+    n->state = MEMBER_LEFT;
+    n->changed = now;
+    log_member(m, LOG_INFO, "leaving the cluster", n);
+    return 0;
+}
+
+bool members_is_leaving(const struct members *m)
+{
+    return m->leaving;
+}
+
+void members_tick(struct members *m, mono_ms now)
+{
+    for (size_t i = 0; i < m->count && m->suspects > 0; i++) {
+        struct member *n = m->list[i];
+        if (n->suspicion == NULL || n->suspicion->due > now)
+            continue;
+        struct msg_accuse d = {n->incarnation, n->name, m->self->name};
+        (void)members_on_dead(m, &d, now); /* unannounced at worst: others find out as we did */
+    }
+}
+
+mono_ms members_due(const struct members *m)
+{
+    mono_ms due = MONO_NEVER;
+    for (size_t i = 0; i < m->count && m->suspects > 0; i++)
+        if (m->list[i]->suspicion != NULL && m->list[i]->suspicion->due < due)
+            due = m->list[i]->suspicion->due;
+    return due;
+}
+
+void members_reap(struct members *m, mono_ms now)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        struct member *n = m->list[i];
+        bool gone = n->state == MEMBER_DEAD || n->state == MEMBER_LEFT;
+        if (n == m->self || !gone || now - n->changed <= m->cfg.dead_ms) {
+            m->list[kept++] = n;
+        } else {
+            (void)map_remove(m->by_name, n->name);
+            member_free(n);
+        }
+    }
+    m->count = kept;
+    for (size_t i = kept; i > 1; i--) {
+        size_t j = (size_t)rng_below(m->rng, i);
+        struct member *swap = m->list[i - 1];
+        m->list[i - 1] = m->list[j];
+        m->list[j] = swap;
+    }
+}
+
+const struct member *members_get(const struct members *m, struct str name)
+{
+    return map_get(m->by_name, name);
+}
+
+const struct member *members_by_addr(const struct members *m, const struct gossip_addr *a)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (gossip_addr_eq(&m->list[i]->addr, a))
+            return m->list[i];
+    return NULL;
+}
+
+const struct member *members_at(const struct members *m, size_t i)
+{
+    ASSERT(i < m->count);
+    return m->list[i];
+}
+
+const struct member *members_self(const struct members *m)
+{
+    return m->self;
+}
+
+size_t members_count(const struct members *m)
+{
+    return m->count;
+}
+
+static size_t count_up_to(const struct members *m, enum member_state last)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < m->count; i++)
+        count += m->list[i]->state <= last ? 1 : 0;
+    return count;
+}
+
+size_t members_active_count(const struct members *m)
+{
+    return count_up_to(m, MEMBER_SUSPECT);
+}
+
+size_t members_alive_count(const struct members *m)
+{
+    return count_up_to(m, MEMBER_ALIVE);
+}
+
+size_t members_pick(struct members *m, size_t k, member_filter_fn filter, void *arg,
+                    const struct member **out)
+{
+    size_t picked = 0;
+    for (size_t tries = 0; tries < 3 * m->count && picked < k; tries++) {
+        const struct member *n = m->list[rng_below(m->rng, m->count)];
+        bool again = false;
+        for (size_t i = 0; i < picked; i++)
+            again = again || out[i] == n;
+        if (!again && filter(arg, n))
+            out[picked++] = n;
+    }
+    return picked;
+}
+
+uint32_t members_awareness(const struct members *m)
+{
+    return m->awareness;
+}
+
+void members_awareness_add(struct members *m, int32_t delta)
+{
+    int64_t score = (int64_t)m->awareness + delta;
+    int64_t top = m->cfg.awareness_max > 0 ? (int64_t)m->cfg.awareness_max - 1 : 0;
+    m->awareness = (uint32_t)(score < 0 ? 0 : score > top ? top : score);
+}
+
+const struct members_stats *members_stats(const struct members *m)
+{
+    return &m->stats;
+}
