@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "profile/form.h"
+#include "wire/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,19 @@ uint64_t labels_hash(struct labels set)
         h = (h ^ (h >> 29) ^ str_hash(set.items[i].value)) * 0xbf58476d1ce4e5b9u;
     }
     return h ^ (h >> 32);
+}
+
+uint64_t labels_fingerprint(struct labels set)
+{
+    struct hash_xxh64 h;
+    hash_xxh64_begin(&h, 0);
+    for (size_t i = 0; i < set.count; i++) {
+        hash_xxh64_add(&h, set.items[i].name);
+        hash_xxh64_add(&h, STR("\xff"));
+        hash_xxh64_add(&h, set.items[i].value);
+        hash_xxh64_add(&h, STR("\xff"));
+    }
+    return hash_xxh64_end(&h);
 }
 
 static void print_quoted(struct str s, struct buf *out)

@@ -56,6 +56,7 @@ int selector_require(struct selector *s, struct str name, struct str value);
 int selector_add(struct selector *s, struct str name, enum matcher_op op, struct str value,
                  struct err *err);
 
+/* Number of matchers. */
 size_t selector_count(const struct selector *s);
 
 /* Matcher i < selector_count(). */
@@ -69,6 +70,7 @@ bool selector_take_equal(struct selector *s, struct str name, struct str *value)
 /* Value of a label of the thing to match, "" when it has none. */
 typedef struct str (*selector_lookup_fn)(const void *arg, struct str name);
 
+/* Do all matchers hold? */
 bool selector_matches(const struct selector *s, selector_lookup_fn lookup, const void *arg);
 bool selector_matches_labels(const struct selector *s, struct labels set);
 
@@ -89,9 +91,11 @@ struct selectors {
 int selectors_parse(struct selectors *out, const struct str *texts, size_t count,
                     struct err *err);
 
+/* Does any of the selectors match? */
 bool selectors_match(const struct selectors *s, selector_lookup_fn lookup, const void *arg);
 bool selectors_match_labels(const struct selectors *s, struct labels set);
 
+/* Free the selectors; *s is all-zero then. */
 void selectors_reset(struct selectors *s);
 
 #endif

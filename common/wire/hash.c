@@ -6,6 +6,7 @@
 #include <libdeflate.h>
 #include <mbedtls/md5.h>
 #include <mbedtls/version.h>
+#define XXH_STATIC_LINKING_ONLY /* the state as a value */
 #include <xxhash.h>
 #if defined(__x86_64__)
 #include <nmmintrin.h>
@@ -103,6 +104,24 @@ uint32_t hash_crc32c(uint32_t crc, struct str s)
 uint64_t hash_xxh64(struct str s, uint64_t seed)
 {
     return XXH64(s.len == 0 ? "" : s.data, s.len, seed);
+}
+
+_Static_assert(sizeof(XXH64_state_t) == sizeof(struct hash_xxh64), "size of the state");
+
+void hash_xxh64_begin(struct hash_xxh64 *h, uint64_t seed)
+{
+    XXH64_reset((XXH64_state_t *)(void *)h, seed);
+}
+
+void hash_xxh64_add(struct hash_xxh64 *h, struct str s)
+{
+    if (s.len > 0)
+        XXH64_update((XXH64_state_t *)(void *)h, s.data, s.len);
+}
+
+uint64_t hash_xxh64_end(const struct hash_xxh64 *h)
+{
+    return XXH64_digest((const XXH64_state_t *)(const void *)h);
 }
 
 uint64_t hash_xxh3(struct str s, uint64_t seed)

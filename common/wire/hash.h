@@ -32,6 +32,14 @@ uint32_t hash_crc32c_portable(uint32_t crc, struct str s);
 uint64_t hash_xxh64(struct str s, uint64_t seed);
 uint64_t hash_xxh3(struct str s, uint64_t seed);
 
+/* XXH64 of bytes that come in pieces: begin, add any number of times, end. */
+struct hash_xxh64 {
+    uint64_t opaque[11];
+};
+void hash_xxh64_begin(struct hash_xxh64 *h, uint64_t seed);
+void hash_xxh64_add(struct hash_xxh64 *h, struct str s);
+uint64_t hash_xxh64_end(const struct hash_xxh64 *h);
+
 /* MD5: tokens and names that peers derive from it, never for safety. */
 void hash_md5(struct str s, uint8_t out[MD5_SIZE]);
 

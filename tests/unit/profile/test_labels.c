@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "profile/form.h"
+#include "wire/hash.h"
 
 static struct str printed(struct labels set, struct buf *b)
 {
@@ -161,6 +162,20 @@ static void legacy_names_are_what_prometheus_2_allowed(void **state)
     assert_false(label_name_is_legacy(STR("\xc3\xa9")));
 }
 
+static void a_fingerprint_is_xxh64_over_names_and_values_closed_by_0xff(void **state)
+{
+    (void)state;
+    struct label items[] = {{STR("a"), STR("1")}, {STR("bb"), STR("22")}};
+    assert_true(labels_fingerprint((struct labels){items, 2}) ==
+                hash_xxh64(STR("a\xff"
+                               "1\xff"
+                               "bb\xff"
+                               "22\xff"),
+                           0));
+    /* The published value of XXH64 with seed 0 for no bytes. */
+    assert_true(labels_fingerprint((struct labels){0}) == UINT64_C(0xef46db3751d8e999));
+}
+
 static void running_out_of_memory_is_an_error_everywhere(void **state)
 {
     (void)state;
@@ -195,6 +210,7 @@ int main(void)
         cmocka_unit_test(printing_escapes_what_would_break_the_quotes),
         cmocka_unit_test(a_profile_type_has_five_parts_or_a_sixth_that_says_delta),
         cmocka_unit_test(legacy_names_are_what_prometheus_2_allowed),
+        cmocka_unit_test(a_fingerprint_is_xxh64_over_names_and_values_closed_by_0xff),
         cmocka_unit_test(running_out_of_memory_is_an_error_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
