@@ -47,16 +47,20 @@ void series_free(struct series_set **s);
 int series_group(struct series_set *s, struct labels labels, const struct str *group_by,
                  size_t group_by_count, uint32_t *group);
 
-/* One profile with that total. ERR_NOMEM, ERR_LIMIT. A sum stops at 2^63 - 1. */
+/* One profile with that total; nothing when it lies behind the last grid point. A sum stops at
+ * 2^63 - 1. ERR_NOMEM, ERR_LIMIT. */
 int series_add(struct series_set *s, uint32_t group, int64_t time_ms, uint64_t total);
 
 /* Add all of `from`, which must have the same grid (ERR_INVAL). ERR_NOMEM, ERR_LIMIT. */
 int series_merge(struct series_set *into, const struct series_set *from);
 
-/* Append the partial result: uv step, grid start and end; groups with labels; points. */
+/* Append the partial result: u8 version 1, zz start, uv end - start, uv step; uv groups, each
+ * uv labels with (str name, str value), uv points with (uv bucket, after the first less the one
+ * before less 1; uv sum; uv profiles). ERR_NOMEM, ERR_LIMIT, or the buffer's error. */
 int series_encode(struct series_set *s, struct buf *out);
 
-/* Merge partial bytes (hostile). ERR_PARSE with the offset; ERR_INVAL for another grid. */
+/* Merge partial bytes (hostile). ERR_PARSE with the offset, ERR_VERSION, ERR_INVAL for another
+ * grid, ERR_LIMIT, ERR_NOMEM: s is then between old and new. */
 int series_decode(struct series_set *s, struct str bytes, struct err *err);
 
 enum series_aggregation { SERIES_SUM, SERIES_AVERAGE };

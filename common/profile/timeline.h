@@ -25,7 +25,8 @@ struct timeline {
 };
 
 /* Lay `points` (may be none; rising times) on the grid, gaps and edges as 0. ERR_NOMEM;
- * ERR_LIMIT when it would have over 100,000 samples, which timeline_grid() never makes. */
+ * ERR_LIMIT when it would have over 100,000 samples: timeline_grid() makes so many of 100,000
+ * years. */
 int timeline_fill(const struct series_grid *g, const struct series_point *points, size_t count,
                   struct arena *a, struct timeline *out);
 
