@@ -7,8 +7,14 @@ enum { WIRE_GROUP = 3, WIRE_END_GROUP = 4 }; /* the wire types that pb_next() hi
 
 static const uint64_t NUMBER_MAX = (1u << 29) - 1;
 
-int pb_varint(struct str *in, uint64_t *out)
+int pb_varint_long(struct str *in, uint64_t *out)
 {
+    if (in->len >= 2 && (uint8_t)in->data[1] < 0x80) { /* most that are not one byte are two */
+        *out = (uint64_t)((uint8_t)in->data[0] & 0x7f) | (uint64_t)(uint8_t)in->data[1] << 7;
+        in->data += 2;
+        in->len -= 2;
+        return 0;
+    }
     const uint8_t *p = (const uint8_t *)in->data;
     size_t n = in->len < UV_BYTES_MAX ? in->len : (size_t)UV_BYTES_MAX;
     uint64_t v = 0;

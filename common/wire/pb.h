@@ -46,9 +46,20 @@ static inline struct pb_reader pb_reader(struct str bytes)
 /* Read the next field, groups left out. 1: *f is filled; 0: the end; ERR_PARSE. */
 int pb_next(struct pb_reader *r, struct pb_field *f);
 
+/* The varint behind pb_varint() that is longer than a byte. */
+int pb_varint_long(struct str *in, uint64_t *out);
+
 /* A varint as protobuf reads it: at most 10 bytes and 64 bits, padding allowed. Moves *in.
  * ERR_PARSE with *in and *out untouched. Packed fields: while (in.len > 0) pb_varint(...). */
-int pb_varint(struct str *in, uint64_t *out);
+static inline int pb_varint(struct str *in, uint64_t *out)
+{
+    if (in->len == 0 || (uint8_t)in->data[0] >= 0x80)
+        return pb_varint_long(in, out);
+    *out = (uint8_t)in->data[0];
+    in->data++;
+    in->len--;
+    return 0;
+}
 
 /* How many varints a packed field holds: bytes whose high bit is clear. Cheap, for sizing
  * arrays; says nothing about their being well-formed. */
