@@ -289,8 +289,7 @@ int msg_from_json(const struct msg_type *t, void *out, struct str json, struct a
     if (tree == NULL)
         return heap_failed ? err_set(err, ERR_NOMEM, "JSON: no memory for the tree")
                            : err_set(err, ERR_PARSE,
-                                     "JSON: half a surrogate pair, or a number of "
-                                     "more than 63 characters");
+                                     "JSON: half a surrogate pair or a number too long");
     struct reader r = {
         .arena = a,
         .depth_max = limits->depth_max == 0 ? (uint32_t)MSG_DEPTH : limits->depth_max,
