@@ -11,8 +11,8 @@
 
 enum { MD5_SIZE = 16 };
 
+/* The checksum as memberlist frames it; 16 bytes of digest as dskit appends them. */
 uint32_t digest_crc32(struct str bytes);
-
 void digest_md5(struct str bytes, uint8_t out[MD5_SIZE]);
 
 #endif

@@ -114,6 +114,7 @@ struct kv_key {
  * while (kv_next(kv, &at, &k)) ... Borrowed until the next change. */
 bool kv_next(const struct kv *kv, size_t *at, struct kv_key *out);
 
+/* Counted since the start; lives as long as the store. */
 const struct kv_stats *kv_stats(const struct kv *kv);
 
 #endif

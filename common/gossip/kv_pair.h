@@ -6,7 +6,7 @@
  *   int64 update_time_millis = 5;
  * }
  * Read with wire/pb.h, since a value may be longer than nanopb's 65,535 bytes. Strings are
- * borrowed. Pure; any thread. Tests: tests/unit/gossip/test_kv_pair.c; fuzz: tests/fuzz/fuzz_kv.c. */
+ * borrowed. Pure; any thread. Tests: tests/unit/gossip/test_kv.c; fuzz: tests/fuzz/fuzz_kv.c. */
 #ifndef GOSSIP_KV_PAIR_H
 #define GOSSIP_KV_PAIR_H
 

@@ -133,6 +133,7 @@ bool memberlist_has_left(const struct memberlist *ml);
 /* Pop the oldest action; false: none. *out is the caller's: buf_reset(&out->bytes). */
 bool memberlist_next(struct memberlist *ml, struct memberlist_action *out);
 
+/* The table and the counters, for reading; live as long as the machine. */
 const struct members *memberlist_members(const struct memberlist *ml);
 const struct memberlist_stats *memberlist_stats(const struct memberlist *ml);
 

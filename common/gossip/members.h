@@ -109,6 +109,7 @@ size_t members_pick(struct members *m, size_t k, member_filter_fn filter, void *
 uint32_t members_awareness(const struct members *m);
 void members_awareness_add(struct members *m, int32_t delta);
 
+/* Lives as long as the table. */
 const struct members_stats *members_stats(const struct members *m);
 
 #endif

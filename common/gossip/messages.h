@@ -2,7 +2,8 @@
  *
  * One table of fields per body, in wire order (sorted by name), serves both directions. Decoded
  * strings are borrowed from the input. Unknown keys are skipped, missing ones are zero, as in Go.
- * Follows hashicorp/memberlist net.go. Pure; any thread. Tests: tests/unit/gossip/test_messages.c. */
+ * Follows hashicorp/memberlist net.go. Pure; any thread.
+ * Tests: tests/unit/gossip/test_messages.c. */
 #ifndef GOSSIP_MESSAGES_H
 #define GOSSIP_MESSAGES_H
 

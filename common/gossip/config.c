@@ -1,0 +1,148 @@
+#include "gossip/config.h"
+
+#include "gossip/addr.h"
+#include "gossip/core.h"
+
+#define R gossip_config
+
+const struct conf_row gossip_rows[] = {
+    CONF_STR_ROW(R, node_name, "nodename", "node_name", "", 0,
+                 "Name of this member in the cluster. The host's name when empty."),
+    CONF_BOOL_ROW(R, randomize_name, "randomize-node-name", "randomize_node_name", "true", 0,
+                  "Add a random suffix to the name."),
+    CONF_LIST_ROW(R, bind_addr, "bind-addr", "bind_addr", "", 0,
+                  "IP addresses to listen on for gossip. 0.0.0.0 when empty."),
+    CONF_U32_ROW(R, bind_port, "bind-port", "bind_port", "7946", 0,
+                 "Port to listen on for gossip. 0: the kernel chooses."),
+    CONF_STR_ROW(R, advertise_addr, "advertise-addr", "advertise_addr", "", 0,
+                 "IP address that others reach this member at. When empty, the bound one, or the "
+                 "one on the route to the first address of -memberlist.join."),
+    CONF_U32_ROW(R, advertise_port, "advertise-port", "advertise_port", "0", 0,
+                 "Port that others reach this member at. 0: the bound one."),
+    CONF_LIST_ROW(R, join, "join", "join_members", "", 0,
+                  "Members to join, as ip:port; may be given several times. Tried until one "
+                  "answers. Port 7946 when left out."),
+    CONF_MS_ROW(R, join_backoff_min_ms, "min-join-backoff", "min_join_backoff", "1s",
+                CONF_ADVANCED, "Shortest pause between two rounds of joining."),
+    CONF_MS_ROW(R, join_backoff_max_ms, "max-join-backoff", "max_join_backoff", "20s",
+                CONF_ADVANCED, "Longest pause between two rounds of joining."),
+    CONF_MS_ROW(R, rejoin_ms, "rejoin-interval", "rejoin_interval", "1m", 0,
+                "How often the list is joined anew once joined, so that the sides of a healed "
+                "partition find each other. 0: never."),
+    CONF_MS_ROW(R, stream_timeout_ms, "stream-timeout", "stream_timeout", "2s", CONF_ADVANCED,
+                "Timeout for connecting, and for sending and reading whole states."),
+    CONF_U32_ROW(R, retransmit_factor, "retransmit-factor", "retransmit_factor", "4",
+                 CONF_ADVANCED,
+                 "A message is sent this factor times the logarithm of the cluster's size."),
+    CONF_MS_ROW(R, pushpull_ms, "pullpush-interval", "pull_push_interval", "30s", CONF_ADVANCED,
+                "How often whole states are exchanged with a random member. 0: never."),
+    CONF_MS_ROW(R, gossip_ms, "gossip-interval", "gossip_interval", "200ms", CONF_ADVANCED,
+                "How often news is sent to random members."),
+    CONF_U32_ROW(R, gossip_nodes, "gossip-nodes", "gossip_nodes", "3", CONF_ADVANCED,
+                 "How many members are sent news to at a time."),
+    CONF_MS_ROW(R, dead_gossip_ms, "gossip-to-dead-nodes-time", "gossip_to_dead_nodes_time",
+                "30s", CONF_ADVANCED,
+                "How long the dead are kept and sent news to, which lets them refute."),
+    CONF_MS_ROW(R, reclaim_ms, "dead-node-reclaim-time", "dead_node_reclaim_time", "0s",
+                CONF_ADVANCED,
+                "After this time the name of a dead member may appear at another address. 0: "
+                "never, except after it left."),
+    CONF_BOOL_ROW(R, compression, "compression-enabled", "compression_enabled", "true",
+                  CONF_ADVANCED, "Compress what is sent, where that makes it shorter."),
+    CONF_STR_ROW(R, compression_algorithm, "compression-algorithm", "compression_algorithm",
+                 "lzw", CONF_ADVANCED, "lzw or snappy; both are always understood."),
+    CONF_STR_ROW(R, label, "cluster-label", "cluster_label", "", 0,
+                 "Label on all packets; those with another one are dropped, which keeps clusters "
+                 "apart."),
+    CONF_BOOL_ROW(R, label_unchecked, "cluster-label-verification-disabled",
+                  "cluster_label_verification_disabled", "false", CONF_ADVANCED,
+                  "Accept packets with any label or none; for changing the label."),
+    CONF_MS_ROW(R, tombstone_ms, "left-ingesters-timeout", "left_ingesters_timeout", "5m",
+                CONF_ADVANCED, "How long it is remembered that an instance left a ring."),
+    CONF_MS_ROW(R, obsolete_ms, "obsolete-entries-timeout", "obsolete_entries_timeout", "30s",
+                CONF_ADVANCED, "How long deleted keys are remembered. 0: for ever."),
+    CONF_MS_ROW(R, leave_ms, "leave-timeout", "leave_timeout", "20s", CONF_ADVANCED,
+                "Longest wait at shutdown for the leaving to be told."),
+    CONF_MS_ROW(R, flush_ms, "broadcast-timeout-for-local-updates-on-shutdown",
+                "broadcast_timeout_for_local_updates_on_shutdown", "10s", CONF_ADVANCED,
+                "Longest wait at shutdown for our own changes to be told. 0: no limit."),
+    CONF_MS_ROW(R, packet_dial_ms, "packet-dial-timeout", "packet_dial_timeout", "2s",
+                CONF_ADVANCED, "Timeout for connecting to send a packet."),
+    CONF_MS_ROW(R, packet_write_ms, "packet-write-timeout", "packet_write_timeout", "5s",
+                CONF_ADVANCED, "Timeout for sending a packet. 0: none."),
+    CONF_U32_ROW(R, writers_max, "max-concurrent-writes", "max_concurrent_writes", "32",
+                 CONF_ADVANCED, "Packets that are sent at the same time."),
+    CONF_MS_ROW(R, writer_wait_ms, "acquire-writer-timeout", "acquire_writer_timeout", "250ms",
+                CONF_ADVANCED,
+                "A packet that cannot be sent for this long, since all places of "
+                "max-concurrent-writes are taken, is dropped."),
+    {.type = CONF_END},
+};
+
+static int check_addresses(const struct gossip_config *c, struct err *err)
+{
+    struct gossip_addr a;
+    for (size_t i = 0; i < c->bind_addr.count; i++)
+        if (gossip_addr_parse(&a, str_c(c->bind_addr.items[i]), 1) != 0 || a.port != 1)
+            return err_set(err, ERR_INVAL, "bind-addr: \"%s\" is no IP address",
+                           c->bind_addr.items[i]);
+    if (c->advertise_addr[0] != '\0' &&
+        (gossip_addr_parse(&a, str_c(c->advertise_addr), 1) != 0 || a.port != 1))
+        return err_set(err, ERR_INVAL, "advertise-addr: \"%s\" is no IP address",
+                       c->advertise_addr);
+    for (size_t i = 0; i < c->join.count; i++)
+        if (gossip_addr_parse(&a, str_c(c->join.items[i]), 1) != 0)
+            return err_set(err, ERR_INVAL,
+                           "join: \"%s\" is no IP address with port; names are not looked up "
+                           "by this version",
+                           c->join.items[i]);
+    return 0;
+}
+
+int gossip_config_validate(const void *at, struct err *err)
+{
+    const struct gossip_config *c = at;
+    struct str algorithm = str_c(c->compression_algorithm);
+    if (c->bind_port > UINT16_MAX || c->advertise_port > UINT16_MAX)
+        return err_set(err, ERR_INVAL, "bind-port and advertise-port are at most 65535");
+    if (c->gossip_ms == 0 || c->stream_timeout_ms == 0 || c->packet_dial_ms == 0)
+        return err_set(err, ERR_INVAL,
+                       "gossip-interval, stream-timeout and packet-dial-timeout must not be 0");
+    if (c->join_backoff_min_ms == 0 || c->join_backoff_max_ms < c->join_backoff_min_ms)
+        return err_set(err, ERR_INVAL,
+                       "min-join-backoff must not be 0, nor longer than max-join-backoff");
+    if (!str_eq(algorithm, STR("lzw")) && !str_eq(algorithm, STR("snappy")))
+        return err_set(err, ERR_INVAL, "compression-algorithm: lzw or snappy, not \"%s\"",
+                       c->compression_algorithm);
+    if (str_c(c->label).len > PACKET_LABEL_MAX)
+        return err_set(err, ERR_INVAL, "cluster-label is longer than %d bytes",
+                       PACKET_LABEL_MAX);
+    return check_addresses(c, err);
+}
+
+struct gossip_core_config gossip_config_core(const struct gossip_config *config)
+{
+    struct gossip_core_config c = gossip_core_config_default();
+    bool snappy = str_eq(str_c(config->compression_algorithm), STR("snappy"));
+    c.members.label = str_c(config->label);
+    c.members.any_label = config->label_unchecked;
+    c.members.compression = !config->compression ? PACKET_PLAIN : snappy ? PACKET_SNAPPY
+                                                                         : PACKET_LZW;
+    c.members.gossip_interval_ms = config->gossip_ms;
+    c.members.gossip_nodes = config->gossip_nodes;
+    c.members.pushpull_interval_ms = config->pushpull_ms;
+    c.members.retransmit_mult = config->retransmit_factor;
+    c.members.dead_gossip_ms = config->dead_gossip_ms;
+    c.members.reclaim_ms = config->reclaim_ms;
+    c.members.stream_timeout_ms = config->stream_timeout_ms;
+    c.kv.retransmit_mult = config->retransmit_factor;
+    c.kv.tombstone_ms = config->tombstone_ms;
+    c.kv.obsolete_ms = config->obsolete_ms;
+    c.join.backoff_min_ms = config->join_backoff_min_ms;
+    c.join.backoff_max_ms = config->join_backoff_max_ms;
+    c.join.rejoin_ms = config->rejoin_ms;
+    c.join.enough_factor = config->retransmit_factor;
+    c.leave_ms = config->leave_ms;
+    c.flush_ms = config->flush_ms;
+    return c;
+}

@@ -1,0 +1,52 @@
+/* gossip/config.h - the options of -memberlist.*, under Pyroscope's names.
+ *
+ * Defaults are dskit's but for four: rejoin-interval is 1m (a healed partition finds itself),
+ * max-join-backoff 20s and max-join-retries 0 (joining never gives up), max-concurrent-writes 32
+ * (a connection costs us no thread, and three dead addresses must not hold up everybody else's
+ * packets). advertise-port counts without advertise-addr too.
+ * Plain values, filled by conf. Tests: tests/unit/gossip/test_config.c. */
+#ifndef GOSSIP_CONFIG_H
+#define GOSSIP_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+
+struct gossip_core_config;
+
+struct gossip_config {
+    const char *node_name; /* "": the host's name */
+    bool randomize_name;
+    struct conf_list bind_addr; /* empty: 0.0.0.0 */
+    uint32_t bind_port;         /* 0: the kernel chooses */
+    const char *advertise_addr; /* "": found out */
+    uint32_t advertise_port;    /* 0: the bound one */
+    struct conf_list join;      /* literal addresses */
+    uint32_t join_backoff_min_ms, join_backoff_max_ms;
+    uint32_t rejoin_ms;
+    uint32_t stream_timeout_ms;
+    uint32_t retransmit_factor;
+    uint32_t pushpull_ms, gossip_ms, gossip_nodes;
+    uint32_t dead_gossip_ms, reclaim_ms;
+    bool compression;
+    const char *compression_algorithm; /* lzw or snappy */
+    const char *label;
+    bool label_unchecked;
+    uint32_t tombstone_ms, obsolete_ms;
+    uint32_t leave_ms, flush_ms;
+    uint32_t packet_dial_ms, packet_write_ms;
+    uint32_t writers_max;
+    uint32_t writer_wait_ms;
+};
+
+/* Rows for a conf section with prefix "memberlist." and path "memberlist". */
+extern const struct conf_row gossip_rows[];
+
+/* The rules between and within values; for struct conf_section. ERR_INVAL with a text. */
+int gossip_config_validate(const void *at, struct err *err);
+
+/* The core's part of the options, all but name, addresses and seed. Texts are borrowed. */
+struct gossip_core_config gossip_config_core(const struct gossip_config *config);
+
+#endif

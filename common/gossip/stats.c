@@ -1,0 +1,146 @@
+#include "gossip/stats.h"
+
+#include "base/mem.h"
+#include "gossip/core.h"
+#include "gossip/transport_uv.h"
+#include "metrics/metrics.h"
+
+struct gossip_stats {
+    struct counter *kv[11];
+    struct counter *ml[14];
+    struct counter *tcp[14];
+    struct gauge *members, *health, *keys, *queued_bytes, *reached, *seeds;
+    struct gauge_vec *queued;
+};
+
+#define C(field, name, help)                                                                   \
+    METRIC_COUNTER_ROW(gossip_stats, field, 0, "memberlist_" name, help)
+#define G(field, name, help)                                                                   \
+    METRIC_GAUGE_ROW(gossip_stats, field, METRIC_PEER_NAME, "memberlist_" name, help)
+
+static const struct metric_row rows[] = {
+    C(kv[0], "client_received_broadcasts_total", "User messages received."),
+    C(kv[1], "client_received_broadcasts_bytes_total", "Bytes of user messages received."),
+    C(kv[2], "client_received_broadcasts_invalid_total",
+      "User messages that could not be understood."),
+    C(kv[3], "client_state_pushes_total", "Remote states merged."),
+    C(kv[4], "client_state_pushes_bytes_total", "Bytes of remote states merged."),
+    C(kv[5], "client_state_pulls_total", "Local states sent."),
+    C(kv[6], "client_state_pulls_bytes_total", "Bytes of local states sent."),
+    C(kv[7], "client_cas_attempt_total", "Attempts to change a key."),
+    C(kv[8], "client_cas_success_total", "Changes of a key."),
+    C(kv[9], "client_cas_failure_total", "Attempts to change a key that failed."),
+    C(kv[10], "client_messages_to_broadcast_dropped_total",
+      "Changes that could not be queued for lack of memory."),
+    C(ml[0], "packets_bad_total", "Packets that could not be read."),
+    C(ml[1], "packets_foreign_total", "Packets dropped for the label of another cluster."),
+    C(ml[2], "packets_unknown_total", "Messages of a type that is not known."),
+    C(ml[3], "streams_bad_total", "Exchanges of state that could not be read."),
+    C(ml[4], "streams_refused_total", "Exchanges of state refused since too many were running."),
+    C(ml[5], "streams_timeout_total", "Exchanges of state that took too long."),
+    C(ml[6], "exchanges_total", "Exchanges of state that were merged."),
+    C(ml[7], "version_conflicts_total", "States refused since protocol versions do not fit."),
+    C(ml[8], "probes_total", "Members probed."),
+    C(ml[9], "probes_failed_total", "Probes without an answer, direct or indirect."),
+    C(ml[10], "dropped_nomem_total", "Messages not handled for lack of memory."),
+    C(ml[11], "name_conflicts_total", "Members announced from two addresses."),
+    C(ml[12], "refuted_total", "Accusations of this member that it refuted."),
+    C(ml[13], "members_ignored_total", "Announcements of members that were not valid."),
+    C(tcp[0], "tcp_transport_incoming_streams_total", "Streams opened by others."),
+    C(tcp[1], "tcp_transport_outgoing_streams_total", "Streams opened by this member."),
+    C(tcp[2], "tcp_transport_outgoing_stream_errors_total", "Own streams that failed."),
+    C(tcp[3], "tcp_transport_packets_received_total", "Packets received."),
+    C(tcp[4], "tcp_transport_packets_received_bytes_total", "Bytes of packets received."),
+    C(tcp[5], "tcp_transport_packets_received_errors_total",
+      "Packets that came in broken, or with a wrong digest."),
+    C(tcp[6], "tcp_transport_packets_sent_total", "Packets sent."),
+    C(tcp[7], "tcp_transport_packets_sent_bytes_total", "Bytes of packets sent."),
+    C(tcp[8], "tcp_transport_packets_sent_errors_total", "Packets that could not be sent."),
+    C(tcp[9], "tcp_transport_packets_dropped_total",
+      "Packets dropped since too many were being sent."),
+    C(tcp[10], "tcp_transport_unknown_connections_total",
+      "Connections that began with a foreign byte."),
+    C(tcp[11], "tcp_transport_http_connections_total", "Connections that spoke HTTP."),
+    C(tcp[12], "tcp_transport_sent_bytes_total", "All bytes sent."),
+    C(tcp[13], "tcp_transport_received_bytes_total", "All bytes received."),
+    G(members, "client_cluster_members_count", "Members that are alive or suspected."),
+    G(health, "client_cluster_node_health_score", "Health of this member; 0 is well."),
+    G(keys, "client_kv_store_count", "Keys in the store."),
+    G(queued_bytes, "client_messages_in_broadcast_queue_bytes",
+      "Bytes of changes waiting to be told."),
+    G(reached, "join_seeds_reached", "Addresses of the join list that were reached."),
+    G(seeds, "join_seeds", "Addresses of the join list."),
+    METRIC_GAUGE_VEC_ROW(gossip_stats, queued, METRIC_PEER_NAME,
+                         "memberlist_client_messages_in_broadcast_queue", "queue",
+                         "Changes waiting to be told."),
+    {.kind = METRIC_END},
+};
+
+int gossip_stats_init(struct gossip_stats **out, struct metrics *m, struct err *err)
+{
+    struct gossip_stats *s = mem_zalloc(sizeof *s);
+    if (s == NULL)
+        return err_set(err, ERR_NOMEM, "gossip metrics");
+    int rc = m == NULL ? 0 : metrics_register(m, rows, s, NULL, err);
+    if (rc != 0) {
+        mem_free(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+void gossip_stats_free(struct gossip_stats **s)
+{
+    mem_free(*s);
+    *s = NULL;
+}
+
+/* A counter takes the value that the core has counted to. */
+static void copy(struct counter **to, size_t count, const uint64_t *from)
+{
+    for (size_t i = 0; i < count; i++)
+        if (to[i] != NULL)
+            atomic_store_explicit(&to[i]->value, from[i], memory_order_relaxed);
+}
+
+#define COPY(to, ...)                                                                          \
+    do {                                                                                       \
+        const uint64_t from[] = {__VA_ARGS__};                                                 \
+        _Static_assert(sizeof from / sizeof from[0] == sizeof(to) / sizeof((to)[0]),           \
+                       "one value for each counter");                                          \
+        copy((to), sizeof from / sizeof from[0], from);                                        \
+    } while (0)
+
+void gossip_stats_update(struct gossip_stats *s, struct gossip_core *core,
+                         const struct transport_stats *t)
+{
+    struct kv *kv = gossip_core_kv(core);
+    const struct kv_stats *k = kv_stats(kv);
+    const struct memberlist *machine = gossip_core_members(core);
+    const struct memberlist_stats *m = memberlist_stats(machine);
+    const struct members *table = memberlist_members(machine);
+    const struct members_stats *n = members_stats(table);
+    size_t at = 0, keys = 0;
+    struct kv_key key;
+    COPY(s->kv, k->received, k->received_bytes, k->received_invalid, k->pushed, k->pushed_bytes,
+         k->pulled, k->pulled_bytes, k->cas_attempts, k->cas_successes, k->cas_failures,
+         k->dropped_nomem);
+    COPY(s->ml, m->packets_bad, m->packets_foreign, m->packets_unknown, m->streams_bad,
+         m->streams_refused, m->streams_timeout, m->streams_ok, m->merge_refused, m->probes,
+         m->probes_failed, m->dropped_nomem, n->conflicts, n->refuted, n->ignored);
+    COPY(s->tcp, t->incoming_streams, t->outgoing_streams, t->outgoing_stream_errors,
+         t->packets_received, t->packets_received_bytes, t->packets_received_errors,
+         t->packets_sent, t->packets_sent_bytes, t->packets_sent_errors, t->packets_dropped,
+         t->unknown_connections, t->http_connections, t->sent_bytes, t->received_bytes);
+    while (kv_next(kv, &at, &key))
+        keys++;
+    gauge_set(s->members, (double)members_active_count(table));
+    gauge_set(s->health, members_awareness(table));
+    gauge_set(s->keys, (double)keys);
+    gauge_set(s->queued_bytes, (double)kv_queued_bytes(kv));
+    gauge_set(s->reached, (double)join_reached(gossip_core_join(core)));
+    gauge_set(s->seeds, (double)join_seeds(gossip_core_join(core)));
+    gauge_set(GAUGE_AT(s->queued, STR("local")), (double)kv_queued_local(kv));
+    gauge_set(GAUGE_AT(s->queued, STR("gossip")), (double)kv_queued_gossip(kv));
+}
