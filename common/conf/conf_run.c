@@ -7,12 +7,19 @@
 
 #include "conf/env.h"
 
+/* What the last call's errno says, in words. */
+static int io_error(const char *path, struct err *err)
+{
+    char text[128];
+    int code = errno == ENOENT ? ERR_NOENT : ERR_IO;
+    return err_set(err, code, "%s: %s", path, strerror_r(errno, text, sizeof text));
+}
+
 static int read_file(const char *path, struct buf *out, struct err *err)
 {
     FILE *f = fopen(path, "rbe");
     if (f == NULL)
-        return err_set(err, errno == ENOENT ? ERR_NOENT : ERR_IO, "%s: %s", path,
-                       strerror(errno));
+        return io_error(path, err);
     int rc = 0;
     for (size_t got = 1; got > 0 && rc == 0;) {
         uint8_t *at = buf_reserve(out, 16384);
@@ -24,7 +31,7 @@ static int read_file(const char *path, struct buf *out, struct err *err)
         got = fread(at, 1, 16384, f);
         out->size += got;
         if (ferror(f))
-            rc = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+            rc = io_error(path, err);
         else if (out->size > CONF_FILE_MAX)
             rc = err_set(err, ERR_LIMIT, "%s: larger than 4 MiB", path);
     }
