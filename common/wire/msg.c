@@ -205,6 +205,14 @@ static int put_packed(struct decoder *d, const struct msg_type *t, const struct 
 {
     size_t *count = msg_count_at(f, out), size = msg_element_size(f);
     char *array = msg_pointer(msg_at(f, out));
+    if (f->kind == MSG_I64 || f->kind == MSG_U64) { /* no conversion: all at once */
+        size_t n = 0;
+        uint64_t *first = (uint64_t *)(void *)array + *count;
+        if (in.len > 0 && pb_packed(in, first, pb_varint_count(in), &n) != 0)
+            return fail(d, ERR_PARSE, t, f, in.data, "malformed packed field");
+        *count += n;
+        return 0;
+    }
     while (in.len > 0) {
         uint64_t v = 0;
         uint32_t v32 = 0;

@@ -7,28 +7,72 @@ enum { WIRE_GROUP = 3, WIRE_END_GROUP = 4 }; /* the wire types that pb_next() hi
 
 static const uint64_t NUMBER_MAX = (1u << 29) - 1;
 
+/* What follows reads with a cursor p in front of end, and returns the cursor behind what it
+ * read, or NULL: that keeps it in registers, and parsing is most of what a push costs. */
+
+static const uint8_t *long_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 70 && p < end; shift += 7) {
+        uint8_t c = *p++;
+        if (shift == 63 && c > 1)
+            return NULL;
+        v |= (uint64_t)(c & 0x7f) << shift;
+        if (c < 0x80) {
+            *out = v;
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static inline const uint8_t *varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    if (end - p >= 2) { /* nearly all have one or two bytes */
+        if (p[0] < 0x80) {
+            *out = p[0];
+            return p + 1;
+        }
+        if (p[1] < 0x80) {
+            *out = (uint64_t)(p[0] & 0x7f) | (uint64_t)p[1] << 7;
+            return p + 2;
+        }
+    }
+    return long_varint(p, end, out);
+}
+
+static const uint8_t *begin_of(struct str s)
+{
+    return (const uint8_t *)s.data;
+}
+
+static const uint8_t *end_of(struct str s)
+{
+    return s.len == 0 ? begin_of(s) : begin_of(s) + s.len;
+}
+
 int pb_varint_long(struct str *in, uint64_t *out)
 {
-    if (in->len >= 2 && (uint8_t)in->data[1] < 0x80) { /* most that are not one byte are two */
-        *out = (uint64_t)((uint8_t)in->data[0] & 0x7f) | (uint64_t)(uint8_t)in->data[1] << 7;
-        in->data += 2;
-        in->len -= 2;
-        return 0;
-    }
-    const uint8_t *p = (const uint8_t *)in->data;
-    size_t n = in->len < UV_BYTES_MAX ? in->len : (size_t)UV_BYTES_MAX;
-    uint64_t v = 0;
-    for (size_t i = 0; i < n; i++) {
-        v |= (uint64_t)(p[i] & 0x7f) << (7 * i);
-        if (p[i] >= 0x80)
-            continue;
-        if (i == UV_BYTES_MAX - 1 && p[i] > 1)
+    const uint8_t *end = end_of(*in), *p = varint(begin_of(*in), end, out);
+    if (p == NULL)
+        return ERR_PARSE;
+    *in = str_of(p, (size_t)(end - p));
+    return 0;
+}
+
+int pb_packed(struct str in, uint64_t *out, size_t room, size_t *count)
+{
+    const uint8_t *p = begin_of(in), *end = end_of(in);
+    size_t n = 0;
+    for (; p < end; n++) {
+        if (n == room)
+            return ERR_LIMIT;
+        p = varint(p, end, &out[n]);
+        if (p == NULL)
             return ERR_PARSE;
-        *out = v;
-        *in = str_of(in->data + i + 1, in->len - i - 1);
-        return 0;
     }
-    return ERR_PARSE;
+    *count = n;
+    return 0;
 }
 
 size_t pb_varint_count(struct str packed)
@@ -39,80 +83,98 @@ size_t pb_varint_count(struct str packed)
     return n;
 }
 
-static int read_tag(struct str *in, uint32_t *number, unsigned *wire)
+static inline const uint8_t *fixed(const uint8_t *p, const uint8_t *end, size_t size,
+                                   uint64_t *out)
 {
-    uint64_t tag = 0;
-    if (pb_varint(in, &tag) != 0 || tag >> 3 == 0 || tag >> 3 > NUMBER_MAX)
-        return ERR_PARSE;
-    *number = (uint32_t)(tag >> 3);
-    *wire = (unsigned)(tag & 7);
-    return 0;
+    if ((size_t)(end - p) < size)
+        return NULL;
+    *out = 0;
+    for (size_t i = 0; i < size; i++)
+        *out |= (uint64_t)p[i] << (8 * i);
+    return p + size;
+}
+
+static inline const uint8_t *tag(const uint8_t *p, const uint8_t *end, uint32_t *number,
+                                 unsigned *wire)
+{
+    uint64_t v = 0;
+    p = varint(p, end, &v);
+    if (p == NULL || v >> 3 == 0 || v >> 3 > NUMBER_MAX)
+        return NULL;
+    *number = (uint32_t)(v >> 3);
+    *wire = (unsigned)(v & 7);
+    return p;
 }
 
 /* The value behind a tag that is no group's. */
-static int read_value(struct str *in, unsigned wire, struct pb_field *f)
+static inline const uint8_t *field_value(const uint8_t *p, const uint8_t *end, unsigned wire,
+                                         struct pb_field *f)
 {
     uint64_t len = 0;
-    uint32_t v32 = 0;
+    f->value = 0;
+    f->bytes = (struct str){0};
+    f->wire = (enum pb_wire)wire;
     switch (wire) {
     case PB_VARINT:
-        f->wire = PB_VARINT;
-        return pb_varint(in, &f->value);
+        return varint(p, end, &f->value);
     case PB_FIXED64:
-        f->wire = PB_FIXED64;
-        return u64le_read(in, &f->value);
+        return fixed(p, end, 8, &f->value);
     case PB_FIXED32:
-        f->wire = PB_FIXED32;
-        if (u32le_read(in, &v32) != 0)
-            return ERR_PARSE;
-        f->value = v32;
-        return 0;
+        return fixed(p, end, 4, &f->value);
     case PB_BYTES:
-        f->wire = PB_BYTES;
-        if (pb_varint(in, &len) != 0 || len > in->len)
-            return ERR_PARSE;
-        return raw_read(in, (size_t)len, &f->bytes);
+        p = varint(p, end, &len);
+        if (p == NULL || len > (uint64_t)(end - p))
+            return NULL;
+        f->bytes = str_of(p, (size_t)len);
+        return p + len;
     default:
-        return ERR_PARSE; /* end of a group that was not opened, or 6 and 7 */
+        return NULL; /* end of a group that was not opened, or 6 and 7 */
     }
 }
 
-/* Move *in behind the group `number`, whose start was read. */
-static int skip_group(struct str *in, uint32_t number)
+/* Behind the group `number`, whose start was read. */
+static const uint8_t *skip_group(const uint8_t *p, const uint8_t *end, uint32_t number)
 {
     uint32_t open[PB_GROUP_DEPTH_MAX];
     size_t depth = 0;
     open[depth++] = number;
     while (depth > 0) {
-        struct pb_field f = {0};
+        struct pb_field f;
         unsigned wire = 0;
-        if (read_tag(in, &number, &wire) != 0)
-            return ERR_PARSE;
+        p = tag(p, end, &number, &wire);
+        if (p == NULL)
+            return NULL;
         if (wire == WIRE_GROUP) {
             if (depth == PB_GROUP_DEPTH_MAX)
-                return ERR_PARSE;
+                return NULL;
             open[depth++] = number;
         } else if (wire == WIRE_END_GROUP) {
             if (open[--depth] != number)
-                return ERR_PARSE;
-        } else if (read_value(in, wire, &f) != 0) {
-            return ERR_PARSE;
+                return NULL;
+        } else {
+            p = field_value(p, end, wire, &f);
+            if (p == NULL)
+                return NULL;
         }
     }
-    return 0;
+    return p;
 }
 
 int pb_next(struct pb_reader *r, struct pb_field *f)
 {
-    while (r->rest.len > 0) {
+    const uint8_t *p = begin_of(r->rest), *end = end_of(r->rest);
+    while (p < end) {
         unsigned wire = 0;
-        *f = (struct pb_field){0};
-        if (read_tag(&r->rest, &f->number, &wire) != 0)
+        p = tag(p, end, &f->number, &wire);
+        if (p == NULL)
             return ERR_PARSE;
-        if (wire != WIRE_GROUP)
-            return read_value(&r->rest, wire, f) == 0 ? 1 : ERR_PARSE;
-        if (skip_group(&r->rest, f->number) != 0)
+        bool group = wire == WIRE_GROUP;
+        p = group ? skip_group(p, end, f->number) : field_value(p, end, wire, f);
+        if (p == NULL)
             return ERR_PARSE;
+        r->rest = str_of(p, (size_t)(end - p));
+        if (!group)
+            return 1;
     }
     return 0;
 }

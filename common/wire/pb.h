@@ -43,14 +43,15 @@ static inline struct pb_reader pb_reader(struct str bytes)
     return (struct pb_reader){bytes};
 }
 
-/* Read the next field, groups left out. 1: *f is filled; 0: the end; ERR_PARSE. */
+/* Read the next field, groups left out. 1: *f is filled; 0: the end; ERR_PARSE, with the reader
+ * still in front of the field that is malformed. *f is unspecified but for 1. */
 int pb_next(struct pb_reader *r, struct pb_field *f);
 
 /* The varint behind pb_varint() that is longer than a byte. */
 int pb_varint_long(struct str *in, uint64_t *out);
 
 /* A varint as protobuf reads it: at most 10 bytes and 64 bits, padding allowed. Moves *in.
- * ERR_PARSE with *in and *out untouched. Packed fields: while (in.len > 0) pb_varint(...). */
+ * ERR_PARSE with *in and *out untouched. */
 static inline int pb_varint(struct str *in, uint64_t *out)
 {
     if (in->len == 0 || (uint8_t)in->data[0] >= 0x80)
@@ -60,6 +61,10 @@ static inline int pb_varint(struct str *in, uint64_t *out)
     in->len--;
     return 0;
 }
+
+/* Read all varints of a packed field into out, at most `room`: the fast way. ERR_PARSE,
+ * ERR_LIMIT (more than room); out is then unspecified. */
+int pb_packed(struct str in, uint64_t *out, size_t room, size_t *count);
 
 /* How many varints a packed field holds: bytes whose high bit is clear. Cheap, for sizing
  * arrays; says nothing about their being well-formed. */

@@ -157,9 +157,11 @@ static void run_fields(struct bench *b)
             continue;
         s = pb_reader(f.bytes);
         while (pb_next(&s, &g) > 0) {
-            uint64_t v = 0;
-            while (g.bytes.len > 0 && pb_varint(&g.bytes, &v) == 0)
-                b->sum += v;
+            uint64_t ids[64];
+            size_t n = 0;
+            (void)pb_packed(g.bytes, ids, 64, &n);
+            for (size_t i = 0; i < n; i++)
+                b->sum += ids[i];
         }
     }
 }

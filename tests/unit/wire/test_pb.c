@@ -155,6 +155,16 @@ static void packed_varints_are_counted_and_read(void **state)
         assert_true(v == want);
     }
     assert_int_equal(in.len, 0);
+    uint64_t all[22];
+    size_t count = 0;
+    assert_int_equal(pb_packed(buf_view(&b), all, 22, &count), 0);
+    assert_int_equal(count, 22);
+    for (size_t i = 0; i < n; i++)
+        assert_true(all[i] == (uint64_t)1 << (3 * i));
+    assert_int_equal(pb_packed(buf_view(&b), all, 21, &count), ERR_LIMIT);
+    assert_int_equal(pb_packed(STR("\x01\x80"), all, 22, &count), ERR_PARSE);
+    assert_int_equal(pb_packed(str_of(NULL, 0), all, 0, &count), 0);
+    assert_int_equal(count, 0);
     buf_reset(&b);
 }
 
