@@ -60,7 +60,8 @@ int http_client_init(struct http_client **out, struct loop *l,
                      const struct http_client_config *config, struct err *err);
 
 /* Start a call. *out (may be NULL) is good for http_call_cancel() until `done` is entered.
- * ERR_NOMEM, ERR_INVAL (URL, method, header): done is not called. */
+ * ERR_NOMEM, ERR_INVAL (URL, method, header), ERR_TIMEOUT (the deadline is over): done is not
+ * called. */
 int http_call_start(struct http_client *c, const struct http_ask *ask, struct http_call **out,
                     struct err *err);
 

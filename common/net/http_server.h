@@ -171,6 +171,10 @@ struct str http_req_param(const struct http_req *req, const char *name);
 /* Append the query again, encoded, without '?'; for passing a request on. */
 void http_req_query(const struct http_req *req, struct buf *out);
 
+/* Bring the deadline forward; a later one than the present is ignored. Request's thread only,
+ * from inside the handler. */
+void http_req_deadline(struct http_req *req, mono_ms deadline);
+
 /* Have `fn(arg)` called on the request's thread should the server answer it before the handler
  * does (deadline, stop): a chance to cancel work. http_reply() is owed all the same. Request's
  * thread only; NULL takes it back. */

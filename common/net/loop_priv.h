@@ -11,6 +11,9 @@
 /* The libuv loop inside. */
 uv_loop_t *loop_uv(struct loop *l);
 
+/* Some thread is in loop_run(). */
+bool loop_is_running(const struct loop *l);
+
 /* A code of ours for a libuv error (0 stays 0). */
 int loop_err_of_uv(int uv_code);
 

@@ -98,6 +98,11 @@ uv_loop_t *loop_uv(struct loop *l)
     return &l->uv;
 }
 
+bool loop_is_running(const struct loop *l)
+{
+    return atomic_load(&l->running);
+}
+
 void *loop_scratch(struct loop *l)
 {
     return l->scratch;

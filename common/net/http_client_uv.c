@@ -1,0 +1,562 @@
+/* net/http_client_uv.c - libcurl's multi interface on a loop.
+ *
+ * curl tells which sockets it waits for and when it wants to be woken; libuv does both. Handles are
+ * kept for the next call. Nothing is taken out of the multi handle inside one of curl's callbacks,
+ * which it forbids. */
+#include "net/http_client.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "net/loop_priv.h"
+
+enum { HEADERS_MAX = 64, HEADER_BYTES_MAX = 64 * 1024, KEPT_MAX = 64, UPLOAD_BYTES = 128 * 1024 };
+
+struct http_client {
+    struct loop *loop;
+    CURLM *multi;
+    uv_timer_t timer;
+    unsigned refs; /* the client, its timer, and a socket each */
+    bool closing;
+    struct http_client_config config;
+    struct list calls; /* under way */
+    struct list kept;  /* call structs with an easy handle, for reuse */
+    unsigned inflight, kept_count;
+};
+
+struct http_call {
+    struct list link;
+    struct http_client *client;
+    CURL *easy;
+    struct curl_slist *headers;
+    struct buf body, head; /* head: header lines, each name NUL value NUL */
+    unsigned header_count;
+    size_t response_max;
+    http_result_fn done;
+    void *arg;
+    bool too_large;
+    char error[CURL_ERROR_SIZE];
+};
+
+struct sock {
+    uv_poll_t poll;
+    curl_socket_t fd;
+    struct http_client *client;
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void global_init(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+/* --- sockets and time ---------------------------------------------------------------------- */
+
+static void client_unref(struct http_client *c)
+{
+    if (--c->refs == 0)
+        mem_free(c);
+}
+
+static void check(struct http_client *c);
+
+static void on_socket(uv_poll_t *poll, int status, int events)
+{
+    struct sock *s = poll->data;
+    struct http_client *c = s->client;
+    int running, flags = 0;
+    if (status < 0)
+        flags = CURL_CSELECT_ERR;
+    if (events & UV_READABLE)
+        flags |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE)
+        flags |= CURL_CSELECT_OUT;
+    curl_multi_socket_action(c->multi, s->fd, flags, &running);
+    check(c);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct http_client *c = timer->data;
+    int running;
+    curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    check(c);
+}
+
+static int want_timer(CURLM *multi, long ms, void *arg)
+{
+    struct http_client *c = arg;
+    (void)multi;
+    if (c->closing || ms < 0) {
+        uv_timer_stop(&c->timer);
+    } else {
+        uv_update_time(loop_uv(c->loop));
+        uv_timer_start(&c->timer, on_timer, (uint64_t)ms, 0);
+    }
+    return 0;
+}
+
+static void on_socket_closed(uv_handle_t *h)
+{
+    struct sock *s = h->data;
+    client_unref(s->client);
+    mem_free(s);
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    client_unref(h->data);
+}
+
+static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+    struct http_client *c = arg;
+    struct sock *s = socket_arg;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (s != NULL) {
+            curl_multi_assign(c->multi, fd, NULL);
+            uv_poll_stop(&s->poll);
+            uv_close((uv_handle_t *)&s->poll, on_socket_closed);
+        }
+        return 0;
+    }
+    if (s == NULL) {
+        s = mem_zalloc(sizeof *s);
+        if (s == NULL || uv_poll_init_socket(loop_uv(c->loop), &s->poll, fd) != 0) {
+            mem_free(s);
+            return -1; /* curl ends the transfer */
+        }
+        s->fd = fd;
+        s->client = c;
+        s->poll.data = s;
+        c->refs++;
+        curl_multi_assign(c->multi, fd, s);
+    }
+    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    uv_poll_start(&s->poll, events, on_socket);
+    return 0;
+}
+
+/* --- one call ------------------------------------------------------------------------------ */
+
+static size_t on_body(char *data, size_t one, size_t size, void *arg)
+{
+    struct http_call *call = arg;
+    (void)one;
+    if (size > call->response_max - call->body.size) {
+        call->too_large = true;
+        return 0;
+    }
+    buf_put(&call->body, data, size);
+    return call->body.error == 0 ? size : 0;
+}
+
+static size_t on_header(char *data, size_t one, size_t size, void *arg)
+{
+    struct http_call *call = arg;
+    (void)one;
+    struct str line = str_trim(str_of(data, size)), name;
+    if (str_starts_with(line, STR("HTTP/"))) { /* a new answer: what came before was a 100 */
+        buf_clear(&call->head);
+        call->header_count = 0;
+        return size;
+    }
+    if (str_find(line, ':') == SIZE_MAX || call->header_count == HEADERS_MAX ||
+        call->head.size + line.len > HEADER_BYTES_MAX)
+        return size;
+    str_cut(&line, ':', &name);
+    line = str_trim(line);
+    buf_str(&call->head, name);
+    buf_u8(&call->head, '\0');
+    buf_str(&call->head, line);
+    buf_u8(&call->head, '\0');
+    if (call->head.error != 0)
+        return 0;
+    call->header_count++;
+    return size;
+}
+
+static void call_free(struct http_call *call)
+{
+    if (call->easy != NULL)
+        curl_easy_cleanup(call->easy);
+    curl_slist_free_all(call->headers);
+    buf_reset(&call->body);
+    buf_reset(&call->head);
+    mem_free(call);
+}
+
+/* Take a call out of the multi handle and keep or free it. */
+static void call_end(struct http_call *call)
+{
+    struct http_client *c = call->client;
+    curl_multi_remove_handle(c->multi, call->easy);
+    list_remove(&call->link);
+    c->inflight--;
+    curl_slist_free_all(call->headers);
+    call->headers = NULL;
+    buf_reset(&call->body);
+    if (c->closing || c->kept_count >= KEPT_MAX) {
+        call_free(call);
+        return;
+    }
+    curl_easy_reset(call->easy);
+    buf_clear(&call->head);
+    list_push_front(&c->kept, &call->link);
+    c->kept_count++;
+}
+
+static int code_of_curl(const struct http_call *call, CURLcode code)
+{
+    if (call->too_large)
+        return ERR_LIMIT;
+    if (call->body.error != 0 || call->head.error != 0)
+        return ERR_NOMEM;
+    if (code == CURLE_OK)
+        return 0;
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        return ERR_TIMEOUT;
+    if (code == CURLE_COULDNT_CONNECT)
+        return ERR_REFUSED;
+    if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
+        code == CURLE_SEND_ERROR)
+        return ERR_CLOSED;
+    if (code == CURLE_FILESIZE_EXCEEDED)
+        return ERR_LIMIT;
+    if (code == CURLE_URL_MALFORMAT)
+        return ERR_INVAL;
+    if (code == CURLE_OUT_OF_MEMORY)
+        return ERR_NOMEM;
+    return ERR_IO;
+}
+
+static void read_fields(const struct http_call *call, struct http_field *fields)
+{
+    const char *at = (const char *)call->head.data;
+    for (unsigned i = 0; i < call->header_count; i++) {
+        fields[i].name = str_c(at);
+        at += fields[i].name.len + 1;
+        fields[i].value = str_c(at);
+        at += fields[i].value.len + 1;
+    }
+}
+
+static void report(struct http_call *call, CURLcode code)
+{
+    struct http_field fields[HEADERS_MAX];
+    struct http_result result = {.code = code_of_curl(call, code), .retry_after_s = -1};
+    long status = 0;
+    curl_off_t retry = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    result.status = status > 0 ? (unsigned)status : 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry);
+    if (retry > 0)
+        result.retry_after_s = retry > 86400 ? 86400 : (int)retry;
+    if (result.code == 0) {
+        read_fields(call, fields);
+        result.headers = fields;
+        result.header_count = call->header_count;
+        result.body = buf_view(&call->body);
+        result.message = "";
+    } else if (call->too_large) {
+        result.message = "the answer is too large";
+    } else {
+        result.message = call->error[0] != '\0' ? call->error : curl_easy_strerror(code);
+    }
+    call->done(call->arg, &result);
+}
+
+/* Report what has ended. The callbacks may start and cancel calls. */
+static void check(struct http_client *c)
+{
+    CURLMsg *msg;
+    int left;
+    c->refs++; /* a callback may free the client */
+    while (!c->closing && (msg = curl_multi_info_read(c->multi, &left)) != NULL) {
+        struct http_call *call = NULL;
+        if (msg->msg != CURLMSG_DONE)
+            continue;
+        CURLcode code = msg->data.result;
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &call);
+        /* Out of the list first: from here on the call cannot be cancelled. */
+        list_remove(&call->link);
+        report(call, code);
+        if (c->closing) {
+            call_free(call); /* the multi handle is gone and has let go of it */
+            break;
+        }
+        call_end(call);
+    }
+    client_unref(c);
+}
+
+/* --- starting ------------------------------------------------------------------------------ */
+
+static int add_header(struct http_call *call, struct str name, struct str value)
+{
+    char small[512];
+    size_t size = name.len + value.len + 3;
+    if (name.len == 0 || (value.len > 0 && (memchr(value.data, '\n', value.len) != NULL ||
+                                            memchr(value.data, '\r', value.len) != NULL ||
+                                            memchr(value.data, '\0', value.len) != NULL)))
+        return ERR_INVAL;
+    char *line = size <= sizeof small ? small : mem_alloc(size);
+    if (line == NULL)
+        return ERR_NOMEM;
+    memcpy(line, name.data, name.len);
+    /* "Name;" is how curl is told to send a header without a value. */
+    line[name.len] = value.len > 0 ? ':' : ';';
+    line[name.len + 1] = value.len > 0 ? ' ' : '\0';
+    if (value.len > 0)
+        memcpy(line + name.len + 2, value.data, value.len);
+    line[size - 1] = '\0';
+    struct curl_slist *more = curl_slist_append(call->headers, line);
+    if (line != small)
+        mem_free(line);
+    if (more == NULL)
+        return ERR_NOMEM;
+    call->headers = more;
+    return 0;
+}
+
+static int add_headers(struct http_call *call, const struct http_ask *ask)
+{
+    for (size_t i = 0; i < ask->header_count; i++) {
+        int rc = add_header(call, ask->headers[i].name, ask->headers[i].value);
+        if (rc != 0)
+            return rc;
+    }
+    /* Without this, curl waits up to a second for a 100 before larger bodies. */
+    struct curl_slist *more = curl_slist_append(call->headers, "Expect:");
+    if (more == NULL)
+        return ERR_NOMEM;
+    call->headers = more;
+    if (ask->method != HTTP_GET &&
+        http_field_get(ask->headers, ask->header_count, "Content-Type").data == NULL) {
+        more = curl_slist_append(call->headers, "Content-Type:"); /* not curl's guess */
+        if (more == NULL)
+            return ERR_NOMEM;
+        call->headers = more;
+    }
+    return 0;
+}
+
+static CURLcode set_method(CURL *e, const struct http_ask *ask)
+{
+    CURLcode rc = CURLE_OK;
+    if (ask->method == HTTP_GET)
+        return curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+    if (ask->method == HTTP_HEAD)
+        return curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+    if (ask->method != HTTP_POST && ask->method != HTTP_PUT && ask->method != HTTP_DELETE)
+        return CURLE_BAD_FUNCTION_ARGUMENT;
+    if (ask->method == HTTP_DELETE && ask->body.len == 0)
+        return curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, "DELETE");
+    rc = curl_easy_setopt(e, CURLOPT_POST, 1L);
+    if (rc == CURLE_OK)
+        rc = curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ask->body.len);
+    if (rc == CURLE_OK)
+        rc = curl_easy_setopt(e, CURLOPT_POSTFIELDS, ask->body.len == 0 ? "" : ask->body.data);
+    if (rc == CURLE_OK && ask->method != HTTP_POST)
+        rc = curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, http_method_name(ask->method));
+    return rc;
+}
+
+static CURLcode set_options(struct http_call *call, const struct http_ask *ask)
+{
+    struct http_client *c = call->client;
+    CURL *e = call->easy;
+    long ms = 0;
+    if (ask->deadline != MONO_NEVER) {
+        mono_ms left = ask->deadline - loop_now(c->loop);
+        ms = left < 1 ? 1 : left > INT32_MAX ? INT32_MAX : (long)left;
+    }
+    CURLcode rc = set_method(e, ask);
+#define SET(option, value)                                                                    \
+    if (rc == CURLE_OK)                                                                       \
+    rc = curl_easy_setopt(e, option, value)
+    SET(CURLOPT_URL, ask->url);
+    SET(CURLOPT_PRIVATE, call);
+    SET(CURLOPT_HTTPHEADER, call->headers);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, call);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, call);
+    SET(CURLOPT_ERRORBUFFER, call->error);
+    SET(CURLOPT_TIMEOUT_MS, ms);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)c->config.connect_ms);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_PROXY, "");
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_TCP_NODELAY, 1L);
+    SET(CURLOPT_USERAGENT, c->config.user_agent);
+    if (ask->body.len > UPLOAD_BYTES / 2)
+        SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BYTES);
+    if (c->config.ca_file != NULL) {
+        SET(CURLOPT_CAINFO, c->config.ca_file);
+        SET(CURLOPT_CAPATH, NULL);
+    }
+#undef SET
+    return rc;
+}
+
+static int call_new(struct http_call **out, struct http_client *c)
+{
+    struct list *kept = list_first(&c->kept);
+    if (kept != NULL) {
+        list_remove(kept);
+        c->kept_count--;
+        *out = LIST_ITEM(kept, struct http_call, link);
+        (*out)->too_large = false;
+        (*out)->header_count = 0;
+        (*out)->error[0] = '\0';
+        return 0;
+    }
+    struct http_call *call = mem_zalloc(sizeof *call);
+    if (call == NULL || (call->easy = curl_easy_init()) == NULL) {
+        mem_free(call);
+        return ERR_NOMEM;
+    }
+    call->client = c;
+    list_init(&call->link);
+    *out = call;
+    return 0;
+}
+
+/* A first look; curl reads the rest when it begins. */
+static bool is_url(const char *url)
+{
+    struct str s = str_c(url);
+    for (size_t i = 0; i < s.len; i++) {
+        if ((unsigned char)s.data[i] <= ' ')
+            return false;
+    }
+    return (str_starts_with(s, STR("http://")) && s.len > 7) ||
+           (str_starts_with(s, STR("https://")) && s.len > 8);
+}
+
+int http_call_start(struct http_client *c, const struct http_ask *ask, struct http_call **out,
+                    struct err *err)
+{
+    struct http_call *call;
+    ASSERT(loop_is_mine(c->loop) && ask->done != NULL);
+    uv_update_time(loop_uv(c->loop));
+    if (ask->deadline <= loop_now(c->loop))
+        return err_set(err, ERR_TIMEOUT, "%s: deadline exceeded", ask->url);
+    if (c->closing || call_new(&call, c) != 0)
+        return err_set(err, c->closing ? ERR_CLOSED : ERR_NOMEM, "%s", ask->url);
+    call->done = ask->done;
+    call->arg = ask->arg;
+    call->response_max = ask->response_max == 0 ? 64u << 20 : ask->response_max;
+    int rc = add_headers(call, ask);
+    if (rc != 0) {
+        call_free(call);
+        return err_set(err, rc, "%s: a header cannot be sent", ask->url);
+    }
+    CURLcode code = is_url(ask->url) ? set_options(call, ask) : CURLE_URL_MALFORMAT;
+    if (code != CURLE_OK || curl_multi_add_handle(c->multi, call->easy) != CURLM_OK) {
+        call_free(call);
+        rc = code == CURLE_OUT_OF_MEMORY ? ERR_NOMEM : ERR_INVAL;
+        return err_set(err, rc, "%s: %s", ask->url, curl_easy_strerror(code));
+    }
+    list_push_back(&c->calls, &call->link);
+    c->inflight++;
+    if (out != NULL)
+        *out = call;
+    return 0;
+}
+
+void http_call_cancel(struct http_call *call)
+{
+    ASSERT(loop_is_mine(call->client->loop));
+    call_end(call);
+}
+
+unsigned http_client_inflight(const struct http_client *c)
+{
+    return c->inflight;
+}
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+int http_client_init(struct http_client **out, struct loop *l,
+                     const struct http_client_config *config, struct err *err)
+{
+    pthread_once(&once, global_init);
+    struct http_client *c = mem_zalloc(sizeof *c);
+    if (c == NULL || (c->multi = curl_multi_init()) == NULL) {
+        mem_free(c);
+        return err_set(err, ERR_NOMEM, "HTTP client");
+    }
+    c->loop = l;
+    c->config = *config;
+    if (c->config.connections_per_host == 0)
+        c->config.connections_per_host = 64;
+    if (c->config.idle_max == 0)
+        c->config.idle_max = 128;
+    if (c->config.connect_ms == 0)
+        c->config.connect_ms = 2000;
+    if (c->config.user_agent == NULL)
+        c->config.user_agent = "emberring";
+    c->refs = 2;
+    list_init(&c->calls);
+    list_init(&c->kept);
+    uv_timer_init(loop_uv(l), &c->timer);
+    c->timer.data = c;
+    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+    curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                      (long)c->config.connections_per_host);
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)c->config.idle_max);
+    curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    *out = c;
+    return 0;
+}
+
+struct freeing {
+    struct http_client *c;
+};
+
+static void do_free(void *arg)
+{
+    struct http_client *c = ((struct freeing *)arg)->c;
+    struct list *at;
+    c->closing = true;
+    while ((at = list_first(&c->calls)) != NULL) {
+        struct http_call *call = LIST_ITEM(at, struct http_call, link);
+        struct http_result result = {
+            .code = ERR_CANCELED, .retry_after_s = -1, .message = "canceled"};
+        http_result_fn done = call->done;
+        void *done_arg = call->arg;
+        call_end(call);
+        done(done_arg, &result);
+    }
+    while ((at = list_first(&c->kept)) != NULL) {
+        list_remove(at);
+        call_free(LIST_ITEM(at, struct http_call, link));
+    }
+    curl_multi_cleanup(c->multi);
+    uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+    client_unref(c);
+}
+
+void http_client_free(struct http_client **cp)
+{
+    struct freeing f = {.c = *cp};
+    if (f.c == NULL)
+        return;
+    *cp = NULL;
+    loop_call(f.c->loop, do_free, &f);
+}

@@ -1,0 +1,11 @@
+/* net/sock_priv.h - what the kernel alone knows of a socket. */
+#ifndef NET_SOCK_PRIV_H
+#define NET_SOCK_PRIV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bytes that ever arrived on a TCP socket; false where the kernel does not say. */
+bool sock_bytes_received(int fd, uint64_t *out);
+
+#endif

@@ -1,0 +1,387 @@
+/* A call ends once: with an answer, or by its deadline, its limit, the network or its caller. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "net/http_client.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/http_server.h"
+#include "net/tcp.h"
+
+enum { CALLS = 32 };
+
+struct answer {
+    int count, code;
+    unsigned status;
+    size_t headers;
+    int retry_after_s;
+    struct buf body;
+    char x[32], message[128];
+};
+
+struct world {
+    struct loop *loop;
+    struct http_server *server;
+    struct http_client *client;
+    uint16_t port;
+    struct tcp_listener *raw; /* a server that says what it is told to */
+    uint16_t raw_port;
+    const char *raw_says;     /* NULL: nothing */
+    bool raw_closes;
+    unsigned raw_conns, raw_requests;
+    struct answer a[CALLS];
+    struct http_req *held;
+    struct http_call *call;
+};
+
+static void echo(void *arg, struct http_req *req)
+{
+    (void)arg;
+    struct buf b = {0};
+    struct http_field h = {STR_INIT("X-Got"), http_req_header(req, "X-Sent")};
+    buf_printf(&b, "%s %.*s|%.*s|%.*s|", http_method_name(req->method), STR_ARG(req->path),
+               STR_ARG(http_req_header(req, "Content-Type")),
+               STR_ARG(http_req_header(req, "Expect")));
+    buf_str(&b, req->body);
+    http_reply(req, &(struct http_answer){.status = 200,
+                                          .headers = &h,
+                                          .header_count = 1,
+                                          .body = buf_view(&b)});
+    buf_reset(&b);
+}
+
+static void hold(void *arg, struct http_req *req)
+{
+    struct world *w = arg;
+    w->held = req;
+}
+
+static void busy(void *arg, struct http_req *req)
+{
+    (void)arg;
+    struct http_field h = {STR_INIT("Retry-After"), STR_INIT("7")};
+    http_reply(req, &(struct http_answer){.status = 503, .headers = &h, .header_count = 1});
+}
+
+static void raw_read(struct tcp_conn *c, struct str bytes, void *arg)
+{
+    struct world *w = arg;
+    if (!str_contains(bytes, STR("\r\n\r\n")))
+        return;
+    w->raw_requests++;
+    if (w->raw_says != NULL)
+        tcp_write(c, str_c(w->raw_says), NULL, NULL);
+    if (w->raw_closes)
+        tcp_close_after_writes(c);
+}
+
+static void raw_end(struct tcp_conn *c, int code, void *arg)
+{
+    (void)c;
+    (void)code;
+    ((struct world *)arg)->raw_conns--;
+}
+
+static const struct tcp_events raw_events = {.on_read = raw_read, .on_end = raw_end};
+
+static void raw_accept(void *arg, struct tcp_conn *c)
+{
+    ((struct world *)arg)->raw_conns++;
+    tcp_set_user(c, &raw_events, arg);
+}
+
+static void done(void *arg, const struct http_result *r)
+{
+    struct answer *a = arg;
+    struct str x = http_field_get(r->headers, r->header_count, "x-got");
+    a->count++;
+    a->code = r->code;
+    a->status = r->status;
+    a->headers = r->header_count;
+    a->retry_after_s = r->retry_after_s;
+    buf_str(&a->body, r->body);
+    snprintf(a->x, sizeof a->x, "%.*s", STR_ARG(x));
+    snprintf(a->message, sizeof a->message, "%s", r->message);
+}
+
+static int set_up(void **state)
+{
+    struct world *w = mem_zalloc(sizeof *w);
+    const struct http_route routes[] = {
+        {.path = "/echo", .methods = 0x3f, .body_max = 8 << 20, .handler = echo},
+        {.path = "/hold", .methods = HTTP_GET, .handler = hold, .arg = w},
+        {.path = "/busy", .methods = HTTP_GET, .handler = busy},
+    };
+    struct addr any = {.ip = {127, 0, 0, 1}, .family = 4}, bound;
+    assert_int_equal(loop_init(&w->loop, "test", NULL), 0);
+    struct http_server_config config = {.address = STR("127.0.0.1")};
+    assert_int_equal(http_server_init(&w->server, &w->loop, 1, &config, NULL), 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(http_server_route(w->server, &routes[i], NULL), 0);
+    assert_int_equal(http_server_start(w->server, NULL), 0);
+    w->port = http_server_addr(w->server).port;
+    assert_int_equal(tcp_listen(&w->raw, w->loop, &any, 100, raw_accept, w, &bound, NULL), 0);
+    w->raw_port = bound.port;
+    struct http_client_config none = {0};
+    assert_int_equal(http_client_init(&w->client, w->loop, &none, NULL), 0);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    http_client_free(&w->client);
+    tcp_listener_close(&w->raw);
+    mono_ms due = clock_mono_ms() + 3000;
+    while (w->raw_conns > 0 && clock_mono_ms() < due)
+        loop_turn(w->loop, 20);
+    if (w->held != NULL)
+        http_reply_text(w->held, 200, "x");
+    http_server_free(&w->server);
+    loop_free(&w->loop);
+    for (size_t i = 0; i < CALLS; i++)
+        buf_reset(&w->a[i].body);
+    mem_free(w);
+    return 0;
+}
+
+#define UNTIL(w, cond)                                                                        \
+    do {                                                                                      \
+        mono_ms limit = clock_mono_ms() + 10000;                                              \
+        while (!(cond) && clock_mono_ms() < limit)                                            \
+            loop_turn((w)->loop, 20);                                                         \
+        assert_true(cond);                                                                    \
+    } while (0)
+
+static void go(struct world *w, size_t i, uint16_t port, const char *path, struct http_ask ask)
+{
+    char url[128];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u%s", port, path);
+    ask.url = url;
+    ask.done = done;
+    ask.arg = &w->a[i];
+    if (ask.method == 0)
+        ask.method = HTTP_GET;
+    if (ask.deadline == 0)
+        ask.deadline = clock_mono_ms() + 5000;
+    assert_int_equal(http_call_start(w->client, &ask, &w->call, NULL), 0);
+    assert_int_equal(w->a[i].count, 0); /* never from inside */
+}
+
+static void a_call_carries_method_headers_and_body_both_ways(void **state)
+{
+    struct world *w = *state;
+    struct http_field h[] = {{STR_INIT("X-Sent"), STR_INIT("yes")},
+                             {STR_INIT("Content-Type"), STR_INIT("application/proto")}};
+    go(w, 0, w->port, "/echo?a=1", (struct http_ask){
+        .method = HTTP_POST, .headers = h, .header_count = 2, .body = STR("abc")});
+    go(w, 1, w->port, "/echo", (struct http_ask){.method = HTTP_POST});
+    go(w, 2, w->port, "/echo", (struct http_ask){.method = HTTP_PUT, .body = STR("put")});
+    go(w, 3, w->port, "/echo", (struct http_ask){.method = HTTP_DELETE});
+    go(w, 4, w->port, "/nothing", (struct http_ask){.method = HTTP_GET});
+    UNTIL(w, w->a[0].count + w->a[1].count + w->a[2].count + w->a[3].count + w->a[4].count == 5);
+    assert_int_equal(w->a[0].code, 0);
+    assert_int_equal(w->a[0].status, 200);
+    assert_string_equal(w->a[0].x, "yes");
+    assert_true(str_eq(buf_view(&w->a[0].body), STR("POST /echo|application/proto||abc")));
+    assert_true(str_eq(buf_view(&w->a[1].body), STR("POST /echo|||")));
+    assert_true(str_eq(buf_view(&w->a[2].body), STR("PUT /echo|||put")));
+    assert_true(str_eq(buf_view(&w->a[3].body), STR("DELETE /echo|||")));
+    assert_int_equal(w->a[4].status, 404); /* an answer like any other */
+    assert_int_equal(w->a[4].code, 0);
+    assert_int_equal(http_client_inflight(w->client), 0);
+}
+
+static void large_bodies_go_without_waiting_for_a_100(void **state)
+{
+    struct world *w = *state;
+    static char bytes[6 << 20];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(i * 31 >> 9);
+    mono_ms began = clock_mono_ms();
+    go(w, 0, w->port, "/echo", (struct http_ask){
+        .method = HTTP_POST, .body = str_of(bytes, sizeof bytes)});
+    UNTIL(w, w->a[0].count == 1);
+    assert_in_range(clock_mono_ms() - began, 0, 900);
+    assert_int_equal(w->a[0].status, 200);
+    assert_int_equal(w->a[0].body.size, sizeof bytes + strlen("POST /echo|||"));
+    assert_memory_equal(w->a[0].body.data + strlen("POST /echo|||"), bytes, sizeof bytes);
+}
+
+static void connections_are_kept_and_used_again(void **state)
+{
+    struct world *w = *state;
+    for (size_t i = 0; i < 10; i++) {
+        go(w, i, w->port, "/echo", (struct http_ask){0});
+        UNTIL(w, w->a[i].count == 1);
+        assert_int_equal(http_server_stats(w->server).connections, 1);
+    }
+}
+
+static void the_deadline_ends_a_call_and_cancel_ends_it_silently(void **state)
+{
+    struct world *w = *state;
+    mono_ms began = clock_mono_ms();
+    go(w, 0, w->port, "/hold", (struct http_ask){.deadline = began + 100});
+    UNTIL(w, w->a[0].count == 1);
+    assert_int_equal(w->a[0].code, ERR_TIMEOUT);
+    assert_in_range(clock_mono_ms() - began, 95, 2000);
+    http_reply_text(w->held, 200, "late");
+    w->held = NULL;
+    go(w, 1, w->port, "/hold", (struct http_ask){0});
+    UNTIL(w, w->held != NULL);
+    http_call_cancel(w->call);
+    assert_int_equal(http_client_inflight(w->client), 0);
+    http_reply_text(w->held, 200, "late");
+    w->held = NULL;
+    loop_turn(w->loop, 50);
+    assert_int_equal(w->a[1].count, 0);
+    struct http_ask over = {.method = HTTP_GET, .url = "http://127.0.0.1/", .deadline = began,
+                            .done = done, .arg = &w->a[2]};
+    assert_int_equal(http_call_start(w->client, &over, NULL, NULL), ERR_TIMEOUT);
+    assert_int_equal(w->a[2].count, 0);
+}
+
+static void what_goes_wrong_has_a_name(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *says;
+        size_t limit;
+        int code;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", 0, ERR_CLOSED},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", 9, ERR_LIMIT},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n", 9,
+         ERR_LIMIT},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n", 10,
+         0},
+        {"HTTP/1.1 100 Continue\r\nX-Got: no\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+         0, 0},
+        {"nonsense", 0, ERR_IO},
+        {NULL, 0, ERR_CLOSED},
+    };
+    w->raw_closes = true;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        w->raw_says = cases[i].says;
+        go(w, i, w->raw_port, "/", (struct http_ask){.response_max = cases[i].limit});
+        UNTIL(w, w->a[i].count == 1);
+        if (w->a[i].code != cases[i].code)
+            fail_msg("case %zu: %d %s", i, w->a[i].code, w->a[i].message);
+        assert_int_equal(w->a[i].message[0] != '\0', cases[i].code != 0);
+        assert_string_equal(w->a[i].x, "");
+    }
+    uint16_t port = w->raw_port;
+    tcp_listener_close(&w->raw);
+    loop_turn(w->loop, 0);
+    go(w, 20, port, "/", (struct http_ask){0});
+    UNTIL(w, w->a[20].count == 1);
+    assert_int_equal(w->a[20].code, ERR_REFUSED);
+}
+
+static void retry_after_is_passed_on(void **state)
+{
+    struct world *w = *state;
+    go(w, 0, w->port, "/busy", (struct http_ask){0});
+    UNTIL(w, w->a[0].count == 1);
+    assert_int_equal(w->a[0].status, 503);
+    assert_int_equal(w->a[0].retry_after_s, 7);
+    go(w, 1, w->port, "/echo", (struct http_ask){0});
+    UNTIL(w, w->a[1].count == 1);
+    assert_int_equal(w->a[1].retry_after_s, -1);
+}
+
+static void what_cannot_be_asked_is_refused_at_once(void **state)
+{
+    struct world *w = *state;
+    struct http_field split = {STR_INIT("X-A"), STR_INIT("a\r\nX-B: c")};
+    static const char *const urls[] = {"", "ftp://127.0.0.1/", "http://", "http://a b/",
+                                       "127.0.0.1:80", "http://127.0.0.1/\r\nX: y"};
+    struct http_ask ask = {.method = HTTP_GET, .deadline = MONO_NEVER, .done = done};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        ask.url = urls[i];
+        assert_int_equal(http_call_start(w->client, &ask, NULL, NULL), ERR_INVAL);
+    }
+    ask.url = "http://127.0.0.1/";
+    ask.method = HTTP_PATCH;
+    assert_int_equal(http_call_start(w->client, &ask, NULL, NULL), ERR_INVAL);
+    ask.method = HTTP_GET;
+    ask.headers = &split;
+    ask.header_count = 1;
+    assert_int_equal(http_call_start(w->client, &ask, NULL, NULL), ERR_INVAL);
+    assert_int_equal(http_client_inflight(w->client), 0);
+}
+
+static void calls_of_a_client_that_is_freed_end_as_canceled(void **state)
+{
+    struct world *w = *state;
+    go(w, 0, w->raw_port, "/", (struct http_ask){0});
+    UNTIL(w, w->raw_requests == 1);
+    http_client_free(&w->client);
+    assert_int_equal(w->a[0].count, 1);
+    assert_int_equal(w->a[0].code, ERR_CANCELED);
+}
+
+static void done_and_free(void *arg, const struct http_result *r)
+{
+    struct world *w = arg;
+    (void)r;
+    http_client_free(&w->client);
+}
+
+static void a_client_may_be_freed_by_a_callback(void **state)
+{
+    struct world *w = *state;
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/echo", w->port);
+    go(w, 0, w->raw_port, "/", (struct http_ask){0});
+    struct http_ask ask = {.method = HTTP_GET, .url = url, .deadline = MONO_NEVER,
+                           .done = done_and_free, .arg = w};
+    assert_int_equal(http_call_start(w->client, &ask, NULL, NULL), 0);
+    UNTIL(w, w->client == NULL);
+    assert_int_equal(w->a[0].code, ERR_CANCELED);
+}
+
+static void out_of_memory_is_an_error_and_nothing_is_called_back(void **state)
+{
+    struct world *w = *state;
+    struct http_client_config config = {0};
+    struct http_ask ask = {.method = HTTP_GET, .url = "http://127.0.0.1:1/",
+                           .deadline = MONO_NEVER, .done = done, .arg = &w->a[0]};
+    struct http_client *c = NULL;
+    mem_fail_at(1);
+    assert_int_equal(http_client_init(&c, w->loop, &config, NULL), ERR_NOMEM);
+    assert_null(c);
+    mem_fail_at(1);
+    assert_int_equal(http_call_start(w->client, &ask, NULL, NULL), ERR_NOMEM);
+    mem_fail_at(0);
+    assert_int_equal(http_client_inflight(w->client), 0);
+    assert_int_equal(w->a[0].count, 0);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(a_call_carries_method_headers_and_body_both_ways),
+        T(large_bodies_go_without_waiting_for_a_100),
+        T(connections_are_kept_and_used_again),
+        T(the_deadline_ends_a_call_and_cancel_ends_it_silently),
+        T(what_goes_wrong_has_a_name),
+        T(retry_after_is_passed_on),
+        T(what_cannot_be_asked_is_refused_at_once),
+        T(calls_of_a_client_that_is_freed_end_as_canceled),
+        T(a_client_may_be_freed_by_a_callback),
+        T(out_of_memory_is_an_error_and_nothing_is_called_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
