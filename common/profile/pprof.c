@@ -1,0 +1,601 @@
+/* Three walks over the top level: count everything, decode what samples refer to, decode the
+ * samples. The first two pass over a sample in a few instructions, so each byte is still decoded
+ * once; knowing all counts and ids beforehand leaves no growing array and no second table of ids.
+ * The file is long because the whole hot path is in it. */
+#include "profile/pprof.h"
+
+#include "base/mem.h"
+#include "profile/form.h"
+
+/* Field numbers of google.v1.Profile. */
+enum {
+    F_SAMPLE_TYPE = 1,
+    F_SAMPLE = 2,
+    F_MAPPING = 3,
+    F_LOCATION = 4,
+    F_FUNCTION = 5,
+    F_STRING = 6,
+    F_TIME = 9,
+    F_DURATION = 10,
+    F_PERIOD_TYPE = 11,
+    F_PERIOD = 12,
+    F_KNOWN_END = 16,
+};
+
+enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_START = 3, WIRE_END = 4, WIRE_32 = 5 };
+
+enum { GROUP_DEPTH_MAX = 32, RAW_MAX = INT32_MAX, DENSE_FACTOR = 4 };
+
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+struct field {
+    uint32_t number, wire;
+    uint64_t value;            /* of numbers */
+    const uint8_t *data, *end; /* of WIRE_BYTES */
+};
+
+/* From ids to indexes: a plain offset, a table by id, or a hash of ids. */
+struct ids {
+    uint64_t dense; /* ids 1 .. dense are indexes 0 .. dense - 1 */
+    uint32_t *table;
+    uint64_t table_size; /* ids below it */
+    uint64_t *keys;      /* hash: id, 0 free, with its index in slots */
+    uint32_t *slots;
+    uint64_t mask;
+};
+
+struct decoder {
+    struct pprof *p;
+    struct arena *arena;
+    struct err *err;
+    const uint8_t *start;
+    uint64_t counts[F_KNOWN_END], bytes[F_KNOWN_END]; /* per field: messages, bytes in them */
+    const uint8_t *first_sample, *after_samples;
+    bool scattered;   /* other fields stand between samples */
+    bool keep_values; /* there can be as many as samples x types */
+    uint64_t *line_functions; /* ids, until functions are known */
+    uint64_t *location_mappings;
+    struct ids mapping_ids, function_ids, location_ids;
+};
+
+static int broken(struct decoder *d, const uint8_t *at, const char *what)
+{
+    return err_set(d->err, ERR_PARSE, "pprof: %s at offset %zu", what, (size_t)(at - d->start));
+}
+
+/* --- varints and fields --------------------------------------------------------------------------- */
+
+static const uint8_t *varint_long(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 70 && p < end; shift += 7) {
+        uint8_t b = *p++;
+        v |= shift < 63 ? (uint64_t)(b & 0x7f) << shift : (uint64_t)(b & 1) << 63;
+        if (b < 0x80) {
+            if (shift == 63 && b > 1)
+                return NULL;
+            *out = v;
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* Reads a varint; NULL when it is cut off or too long. */
+static inline const uint8_t *varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    if (LIKELY(p < end && p[0] < 0x80)) {
+        *out = p[0];
+        return p + 1;
+    }
+    if (LIKELY(end - p >= 2 && p[1] < 0x80)) {
+        *out = (uint64_t)(p[0] & 0x7f) | (uint64_t)p[1] << 7;
+        return p + 2;
+    }
+    return varint_long(p, end, out);
+}
+
+/* Skip one field behind its tag, groups with all that is in them. */
+static const uint8_t *skip(const uint8_t *p, const uint8_t *end, uint64_t tag)
+{
+    uint64_t stack[GROUP_DEPTH_MAX], v;
+    unsigned depth = 0;
+    for (;;) {
+        size_t left = (size_t)(end - p);
+        switch (tag & 7) {
+        case WIRE_VARINT:
+            p = varint(p, end, &v);
+            break;
+        case WIRE_64:
+            p = left < 8 ? NULL : p + 8;
+            break;
+        case WIRE_32:
+            p = left < 4 ? NULL : p + 4;
+            break;
+        case WIRE_BYTES:
+            p = varint(p, end, &v);
+            p = p == NULL || v > (uint64_t)(end - p) ? NULL : p + v;
+            break;
+        case WIRE_START:
+            if (depth == GROUP_DEPTH_MAX)
+                return NULL;
+            stack[depth++] = tag >> 3;
+            break;
+        case WIRE_END:
+            if (depth == 0 || stack[--depth] != tag >> 3)
+                return NULL;
+            break;
+        default:
+            return NULL;
+        }
+        if (p == NULL || depth == 0)
+            return p;
+        p = varint(p, end, &tag);
+        if (p == NULL || tag >> 3 == 0 || tag >> 3 > 0x1fffffff)
+            return NULL;
+    }
+}
+
+/* Reads a field; groups come as number 0. NULL when it is broken. */
+static inline const uint8_t *field(const uint8_t *p, const uint8_t *end, struct field *f)
+{
+    uint64_t tag, v;
+    p = varint(p, end, &tag);
+    if (UNLIKELY(p == NULL || tag >> 3 == 0 || tag >> 3 > 0x1fffffff))
+        return NULL;
+    f->number = (uint32_t)(tag >> 3);
+    f->wire = (uint32_t)(tag & 7);
+    if (LIKELY(f->wire == WIRE_BYTES)) {
+        p = varint(p, end, &v);
+        if (UNLIKELY(p == NULL || v > (uint64_t)(end - p)))
+            return NULL;
+        f->data = p;
+        f->end = p + v;
+        return p + v;
+    }
+    if (LIKELY(f->wire == WIRE_VARINT))
+        return varint(p, end, &f->value);
+    f->number = 0;
+    return skip(p, end, tag);
+}
+
+/* An index as the wire has it: negative and huge ones become PPROF_NONE. */
+static inline uint32_t index_of(uint64_t v)
+{
+    return v < PPROF_NONE ? (uint32_t)v : PPROF_NONE;
+}
+
+/* --- ids ------------------------------------------------------------------------------------------ */
+
+static uint64_t hash_id(uint64_t id)
+{
+    id *= 0x9e3779b97f4a7c15u;
+    return id ^ id >> 32;
+}
+
+static inline uint32_t ids_find(const struct ids *ids, uint64_t id)
+{
+    if (LIKELY(id - 1 < ids->dense))
+        return (uint32_t)(id - 1);
+    if (id == 0)
+        return PPROF_NONE;
+    if (ids->table != NULL)
+        return id < ids->table_size ? ids->table[id] : PPROF_NONE;
+    if (ids->keys == NULL)
+        return PPROF_NONE;
+    for (uint64_t at = hash_id(id) & ids->mask; ids->keys[at] != 0; at = (at + 1) & ids->mask)
+        if (ids->keys[at] == id)
+            return ids->slots[at];
+    return PPROF_NONE;
+}
+
+static int ids_hash(struct ids *ids, const void *rows, size_t stride, uint32_t count,
+                    struct arena *a)
+{
+    uint64_t size = 16;
+    while (size < (uint64_t)count * 2)
+        size *= 2;
+    ids->keys = arena_calloc(a, size, sizeof *ids->keys);
+    ids->slots = arena_alloc(a, size * sizeof *ids->slots);
+    if (ids->keys == NULL || ids->slots == NULL)
+        return ERR_NOMEM;
+    ids->mask = size - 1;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t id;
+        memcpy(&id, (const char *)rows + i * stride, sizeof id);
+        if (id == 0)
+            continue;
+        uint64_t at = hash_id(id) & ids->mask;
+        while (ids->keys[at] != 0 && ids->keys[at] != id)
+            at = (at + 1) & ids->mask;
+        ids->keys[at] = id;
+        ids->slots[at] = i;
+    }
+    return 0;
+}
+
+/* Rows begin with their 64-bit id. Of equal ids the last one counts, as at the peer. */
+static int ids_make(struct ids *ids, const void *rows, size_t stride, uint32_t count,
+                    struct arena *a)
+{
+    uint64_t id, largest = 0;
+    bool dense = true;
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(&id, (const char *)rows + i * stride, sizeof id);
+        dense = dense && id == (uint64_t)i + 1;
+        largest = id > largest ? id : largest;
+    }
+    *ids = (struct ids){.dense = dense ? count : 0};
+    if (dense)
+        return 0;
+    if (largest >= (uint64_t)count * DENSE_FACTOR + 64)
+        return ids_hash(ids, rows, stride, count, a);
+    ids->table_size = largest + 1;
+    ids->table = arena_alloc(a, ids->table_size * sizeof *ids->table);
+    if (ids->table == NULL)
+        return ERR_NOMEM;
+    memset(ids->table, 0xff, ids->table_size * sizeof *ids->table);
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(&id, (const char *)rows + i * stride, sizeof id);
+        ids->table[id] = i;
+    }
+    return 0;
+}
+
+/* --- counting ------------------------------------------------------------------------------------- */
+
+static int count_fields(struct decoder *d)
+{
+    const uint8_t *p = d->start, *end = p + d->p->raw.len, *at;
+    struct field f;
+    while (p < end) {
+        at = p;
+        p = field(p, end, &f);
+        if (p == NULL)
+            return broken(d, at, "broken field");
+        if (f.number >= F_KNOWN_END)
+            continue;
+        bool is_message = f.number <= F_STRING || f.number == F_PERIOD_TYPE;
+        if (f.number != 0 && is_message && f.wire != WIRE_BYTES)
+            return broken(d, at, "wrong wire type");
+        if (f.wire != WIRE_BYTES)
+            continue;
+        if (f.number == F_TIME || f.number == F_DURATION || f.number == F_PERIOD)
+            return broken(d, at, "wrong wire type");
+        d->counts[f.number]++;
+        d->bytes[f.number] += (uint64_t)(f.end - f.data);
+        if (f.number == F_SAMPLE) {
+            d->scattered = d->scattered || (d->first_sample != NULL && at != d->after_samples);
+            d->first_sample = d->first_sample == NULL ? at : d->first_sample;
+            d->after_samples = p;
+        }
+    }
+    return 0;
+}
+
+/* `count` rows and one more, so that an empty table is not NULL. */
+static void *rows_of(struct decoder *d, uint64_t count, size_t size)
+{
+    return arena_alloc(d->arena, (count + 1) * size);
+}
+
+static int make_tables(struct decoder *d)
+{
+    struct pprof *p = d->p;
+    uint64_t lines = d->bytes[F_LOCATION] / 2; /* a line takes two bytes or more */
+    uint64_t cells;
+    if (__builtin_mul_overflow(d->counts[F_SAMPLE], d->counts[F_SAMPLE_TYPE], &cells) ||
+        cells > UINT32_MAX)
+        return err_set(d->err, ERR_LIMIT, "pprof: too many samples times sample types");
+    d->keep_values = cells <= d->bytes[F_SAMPLE]; /* a value takes a byte; else some are missing */
+    cells = d->keep_values ? cells : 0;
+    p->types = rows_of(d, d->counts[F_SAMPLE_TYPE], sizeof *p->types);
+    p->mappings = rows_of(d, d->counts[F_MAPPING], sizeof *p->mappings);
+    p->functions = rows_of(d, d->counts[F_FUNCTION], sizeof *p->functions);
+    p->locations = rows_of(d, d->counts[F_LOCATION], sizeof *p->locations);
+    d->location_mappings = rows_of(d, d->counts[F_LOCATION], sizeof *d->location_mappings);
+    p->lines = rows_of(d, lines, sizeof *p->lines);
+    d->line_functions = rows_of(d, lines, sizeof *d->line_functions);
+    p->strings = rows_of(d, d->counts[F_STRING], sizeof *p->strings);
+    p->samples = rows_of(d, d->counts[F_SAMPLE], sizeof *p->samples);
+    p->frames = rows_of(d, d->bytes[F_SAMPLE], sizeof *p->frames);
+    p->values = rows_of(d, cells, sizeof *p->values);
+    p->labels = rows_of(d, d->bytes[F_SAMPLE] / 2, sizeof *p->labels);
+    if (p->types == NULL || p->mappings == NULL || p->functions == NULL || p->locations == NULL ||
+        d->location_mappings == NULL || p->lines == NULL || d->line_functions == NULL ||
+        p->strings == NULL || p->samples == NULL || p->frames == NULL || p->values == NULL ||
+        p->labels == NULL)
+        return err_set(d->err, ERR_NOMEM, "pprof: no memory for the tables");
+    return 0;
+}
+
+/* --- what samples refer to ------------------------------------------------------------------------ */
+
+/* Varint fields 1 .. count of a flat message into v[1 ..]; others are skipped. */
+static int flat(struct decoder *d, const struct field *m, uint64_t *v, uint32_t count)
+{
+    const uint8_t *p = m->data, *at;
+    struct field f;
+    while (p < m->end) {
+        at = p;
+        p = field(p, m->end, &f);
+        if (UNLIKELY(p == NULL))
+            return broken(d, at, "broken field");
+        if (f.number > count || f.number == 0)
+            continue;
+        if (UNLIKELY(f.wire != WIRE_VARINT))
+            return broken(d, at, "wrong wire type");
+        v[f.number] = f.value;
+    }
+    return 0;
+}
+
+static int read_type(struct decoder *d, const struct field *m, struct pprof_type_row *row)
+{
+    uint64_t v[3] = {0};
+    int rc = flat(d, m, v, 2);
+    *row = (struct pprof_type_row){.type = index_of(v[1]), .unit = index_of(v[2])};
+    return rc;
+}
+
+static int read_mapping(struct decoder *d, const struct field *m)
+{
+    uint64_t v[11] = {0};
+    int rc = flat(d, m, v, 10);
+    uint32_t flags = 0;
+    for (uint32_t i = 0; i < 4; i++)
+        flags |= (v[7 + i] != 0 ? 1u : 0u) << i;
+    d->p->mappings[d->p->mapping_count++] = (struct pprof_map_row){
+        .id = v[1],
+        .start = v[2],
+        .limit = v[3],
+        .offset = v[4],
+        .file = index_of(v[5]),
+        .build_id = index_of(v[6]),
+        .flags = flags,
+    };
+    return rc;
+}
+
+static int read_function(struct decoder *d, const struct field *m)
+{
+    uint64_t v[6] = {0};
+    int rc = flat(d, m, v, 5);
+    d->p->functions[d->p->function_count++] = (struct pprof_fun_row){
+        .id = v[1],
+        .name = index_of(v[2]),
+        .system_name = index_of(v[3]),
+        .file = index_of(v[4]),
+        .start_line = (int64_t)v[5],
+    };
+    return rc;
+}
+
+static int read_location(struct decoder *d, const struct field *m)
+{
+    struct pprof *p = d->p;
+    uint32_t n = p->location_count++;
+    struct pprof_loc_row row = {.first_line = p->line_count};
+    const uint8_t *at, *q = m->data;
+    uint64_t v[6] = {0}, line[3];
+    struct field f;
+    int rc = 0;
+    while (q < m->end && rc == 0) {
+        at = q;
+        q = field(q, m->end, &f);
+        if (UNLIKELY(q == NULL))
+            return broken(d, at, "broken field of a location");
+        if (f.number == 4 && f.wire == WIRE_BYTES) {
+            line[1] = line[2] = 0;
+            rc = flat(d, &f, line, 2);
+            d->line_functions[p->line_count] = line[1];
+            p->lines[p->line_count++].line = (int64_t)line[2];
+        } else if (f.number != 0 && f.number <= 5) {
+            if (UNLIKELY(f.wire != WIRE_VARINT || f.number == 4))
+                return broken(d, at, "wrong wire type");
+            v[f.number] = f.value;
+        }
+    }
+    row.id = v[1];
+    row.has_mapping = v[2] != 0;
+    d->location_mappings[n] = v[2];
+    row.address = v[3];
+    row.folded = v[5] != 0;
+    row.line_count = p->line_count - row.first_line;
+    p->locations[n] = row;
+    return rc;
+}
+
+static int read_tables(struct decoder *d)
+{
+    struct pprof *p = d->p;
+    const uint8_t *q = d->start, *end = q + p->raw.len;
+    struct field f;
+    int rc = 0;
+    while (q < end && rc == 0) {
+        if (q == d->first_sample && !d->scattered) {
+            q = d->after_samples;
+            continue;
+        }
+        q = field(q, end, &f);
+        if (f.wire == WIRE_BYTES) {
+            switch (f.number) {
+            case F_SAMPLE_TYPE:
+                rc = read_type(d, &f, &p->types[p->type_count++]);
+                break;
+            case F_MAPPING:
+                rc = read_mapping(d, &f);
+                break;
+            case F_LOCATION:
+                rc = read_location(d, &f);
+                break;
+            case F_FUNCTION:
+                rc = read_function(d, &f);
+                break;
+            case F_STRING:
+                p->strings[p->string_count++] = str_of(f.data, (size_t)(f.end - f.data));
+                break;
+            case F_PERIOD_TYPE:
+                rc = read_type(d, &f, &p->period_type);
+                p->has_period_type = true;
+                break;
+            default:
+                break;
+            }
+        } else if (f.number == F_TIME) {
+            p->time_ns = (int64_t)f.value;
+        } else if (f.number == F_DURATION) {
+            p->duration_ns = (int64_t)f.value;
+        } else if (f.number == F_PERIOD) {
+            p->period = (int64_t)f.value;
+        }
+    }
+    return rc;
+}
+
+/* Line and mapping ids to indexes. */
+static int resolve(struct decoder *d, unsigned flags)
+{
+    struct pprof *p = d->p;
+    if ((flags & PPROF_FIX_FUNCTION_IDS) != 0 && p->function_count == p->location_count) {
+        uint64_t any = 0;
+        for (uint32_t i = 0; i < p->function_count; i++)
+            any |= p->functions[i].id;
+        for (uint32_t i = 0; any == 0 && i < p->function_count; i++)
+            p->functions[i].id = p->locations[i].id;
+    }
+    int rc = ids_make(&d->mapping_ids, p->mappings, sizeof *p->mappings, p->mapping_count, d->arena);
+    rc = rc != 0 ? rc
+                 : ids_make(&d->function_ids, p->functions, sizeof *p->functions,
+                            p->function_count, d->arena);
+    rc = rc != 0 ? rc
+                 : ids_make(&d->location_ids, p->locations, sizeof *p->locations,
+                            p->location_count, d->arena);
+    if (rc != 0)
+        return err_set(d->err, rc, "pprof: no memory for a table of ids");
+    for (uint32_t i = 0; i < p->location_count; i++)
+        p->locations[i].mapping = ids_find(&d->mapping_ids, d->location_mappings[i]);
+    for (uint32_t i = 0; i < p->line_count; i++)
+        p->lines[i].function = ids_find(&d->function_ids, d->line_functions[i]);
+    return 0;
+}
+
+/* --- samples -------------------------------------------------------------------------------------- */
+
+/* Packed location ids at q .. end to frames at `out`; NULL when broken. */
+static uint32_t *read_frames(const struct ids *ids, const uint8_t *q, const uint8_t *end,
+                             uint32_t *out)
+{
+    uint64_t id;
+    while (q < end) {
+        q = varint(q, end, &id);
+        if (UNLIKELY(q == NULL))
+            return NULL;
+        *out++ = ids_find(ids, id);
+    }
+    return out;
+}
+
+static int read_label(struct decoder *d, const struct field *f)
+{
+    uint64_t v[5] = {0};
+    int rc = flat(d, f, v, 4);
+    d->p->labels[d->p->label_count++] =
+        (struct pprof_label_row){.key = index_of(v[1]), .text = index_of(v[2])};
+    return rc;
+}
+
+/* The sample's value number *count. */
+static inline void put_value(const struct decoder *d, uint64_t v, int64_t *values, uint32_t *count)
+{
+    if (LIKELY(*count < d->p->type_count && d->keep_values))
+        values[*count] = (int64_t)v;
+    (*count)++;
+}
+
+/* Packed values at q .. end; *count goes on from the sample's values so far. */
+static bool read_values(struct decoder *d, const uint8_t *q, const uint8_t *end, int64_t *values,
+                        uint32_t *count)
+{
+    uint64_t v;
+    while (q < end) {
+        q = varint(q, end, &v);
+        if (UNLIKELY(q == NULL))
+            return false;
+        put_value(d, v, values, count);
+    }
+    return true;
+}
+
+static int read_sample(struct decoder *d, const uint8_t *q, const uint8_t *end)
+{
+    struct pprof *p = d->p;
+    struct pprof_sample_row row = {.first_frame = p->frame_count, .first_label = p->label_count};
+    int64_t *values = p->values + (d->keep_values ? (size_t)p->sample_count * p->type_count : 0);
+    uint32_t *frames = p->frames + p->frame_count;
+    uint32_t value_count = 0;
+    int rc = 0;
+    while (q < end) {
+        const uint8_t *at = q;
+        struct field f;
+        q = field(q, end, &f);
+        if (UNLIKELY(q == NULL))
+            return broken(d, at, "broken field of a sample");
+        if (f.number == 1) {
+            if (f.wire == WIRE_VARINT)
+                *frames++ = ids_find(&d->location_ids, f.value);
+            else
+                frames = read_frames(&d->location_ids, f.data, f.end, frames);
+            if (UNLIKELY(frames == NULL))
+                return broken(d, at, "broken location id");
+        } else if (f.number == 2) {
+            if (f.wire == WIRE_VARINT)
+                put_value(d, f.value, values, &value_count);
+            else if (UNLIKELY(!read_values(d, f.data, f.end, values, &value_count)))
+                return broken(d, at, "broken value");
+        } else if (f.number == 3) {
+            if (UNLIKELY(f.wire != WIRE_BYTES))
+                return broken(d, at, "wrong wire type");
+            rc = read_label(d, &f);
+            if (UNLIKELY(rc != 0))
+                return rc;
+        }
+    }
+    row.frame_count = (uint32_t)(frames - p->frames) - row.first_frame;
+    row.label_count = p->label_count - row.first_label;
+    p->frame_count += row.frame_count;
+    if (UNLIKELY(value_count != p->type_count) && p->odd_sample == PPROF_NONE)
+        p->odd_sample = p->sample_count;
+    p->samples[p->sample_count++] = row;
+    return 0;
+}
+
+static int read_samples(struct decoder *d)
+{
+    const uint8_t *q = d->first_sample;
+    struct field f;
+    int rc = 0;
+    while (q != NULL && q < d->after_samples && rc == 0) {
+        q = field(q, d->after_samples, &f);
+        if (f.number == F_SAMPLE && f.wire == WIRE_BYTES)
+            rc = read_sample(d, f.data, f.end);
+    }
+    return rc;
+}
+
+int pprof_decode(struct pprof *out, struct str raw, unsigned flags, struct arena *a,
+                 struct err *err)
+{
+    static const uint8_t none;
+    if (raw.len > RAW_MAX)
+        return err_set(err, ERR_LIMIT, "pprof: %zu bytes are too many", raw.len);
+    *out = (struct pprof){.raw = raw, .odd_sample = PPROF_NONE};
+    struct decoder d = {.p = out, .arena = a, .err = err};
+    d.start = raw.len == 0 ? &none : (const uint8_t *)raw.data;
+    int rc = count_fields(&d);
+    rc = rc != 0 ? rc : make_tables(&d);
+    rc = rc != 0 ? rc : read_tables(&d);
+    rc = rc != 0 ? rc : resolve(&d, flags);
+    return rc != 0 ? rc : read_samples(&d);
+}
