@@ -18,7 +18,8 @@ static void fail(struct reader *r, int code, const char *what)
 {
     if (r->rc != 0)
         return;
-    r->rc = err_set(r->err, code, "append form: %s at offset %zu", what, (size_t)(r->p - r->start));
+    r->rc =
+        err_set(r->err, code, "append form: %s at offset %zu", what, (size_t)(r->p - r->start));
     r->end = r->p;
 }
 
@@ -424,7 +425,8 @@ static int read_head(struct reader *r)
                        *version, (unsigned)FORM_VERSION);
     uint64_t flags = uv(r, "flags");
     if (flags != 0)
-        return err_set(r->err, ERR_VERSION, "append form with unknown flag bits 0x%" PRIx64, flags);
+        return err_set(r->err, ERR_VERSION, "append form with unknown flag bits 0x%" PRIx64,
+                       flags);
     return r->rc;
 }
 
@@ -439,13 +441,17 @@ static struct form_limits with_defaults(const struct form_limits *max)
     return m;
 }
 
-int form_open(struct form *out, struct str bytes, const struct form_limits *max, struct arena *a,
-              struct err *err)
+int form_open(struct form *out, struct str bytes, const struct form_limits *max,
+              struct arena *a, struct err *err)
 {
     static const uint8_t none;
     const uint8_t *p = bytes.len == 0 ? &none : (const uint8_t *)bytes.data;
-    struct reader r = {
-        .start = p, .p = p, .end = p + bytes.len, .arena = a, .err = err, .max = with_defaults(max)};
+    struct reader r = {.start = p,
+                       .p = p,
+                       .end = p + bytes.len,
+                       .arena = a,
+                       .err = err,
+                       .max = with_defaults(max)};
     *out = (struct form){0};
     int rc = read_head(&r);
     if (rc != 0)
@@ -461,7 +467,8 @@ int form_open(struct form *out, struct str bytes, const struct form_limits *max,
     return r.rc;
 }
 
-/* --- putting ------------------------------------------------------------------------------------ */
+/* --- putting
+ * ------------------------------------------------------------------------------------ */
 
 static uint8_t *put_uv(uint8_t *p, uint64_t v)
 {
@@ -532,7 +539,8 @@ static void put_functions(const struct form *f, struct buf *out)
     p = put_uv(p, f->function_count);
     for (uint32_t i = 0; i < f->function_count; i++) {
         const struct form_function *fn = &f->functions[i];
-        p = put_uv(put_uv(put_uv(put_uv(p, fn->name), fn->system_name), fn->file), fn->start_line);
+        p = put_uv(put_uv(put_uv(put_uv(p, fn->name), fn->system_name), fn->file),
+                   fn->start_line);
     }
     took(out, p);
 }
@@ -591,7 +599,8 @@ static void put_profile(const struct form_profile *p, struct buf *out)
     buf_varint(out, p->member_count);
     for (uint32_t i = 0; i < p->member_count; i++) {
         const struct form_member *m = &p->members[i];
-        const struct str *all[] = {&m->type, &m->unit, &m->period_type, &m->period_unit, &m->name};
+        const struct str *all[] = {&m->type, &m->unit, &m->period_type, &m->period_unit,
+                                   &m->name};
         for (size_t k = 0; k < 5; k++)
             put_str(out, *all[k]);
     }

@@ -1,24 +1,23 @@
-/* profile/form.h - the append form: how profiles travel between our processes and enter the store.
+/* profile/form.h - the append form: how profiles travel between our processes and enter the
+ * store.
  *
  * One symbol table per push, a trie of call stacks in level order, then the profiles that share
- * them. The distributor writes it, replicas pass it on, the ingester interns from it. Integers are
- * little-endian, `uv` is an unsigned varint in its shortest form, `zz` a zigzag-mapped one, `str`
- * a uv length and bytes. Version 1:
+ * them. The distributor writes it, replicas pass it on, the ingester interns from it. Integers
+ * are little-endian, `uv` is an unsigned varint in its shortest form, `zz` a zigzag-mapped one,
+ * `str` a uv length and bytes. Version 1:
  *
- *   form    := u8 version, uv flags = 0, uv lanes, lanes x (16 B writer, uv n, n x str instance),
- *              symbols, uv profiles, profiles x profile
- *   symbols := uv n, n x uv length, bytes                      strings 1 .. n; string 0 is ""
- *              uv n, n x (uv file, uv build_id, uv start, uv limit, uv offset, uv flags)
- *              uv n, n x (uv name, uv system_name, uv file, uv start_line)
- *              uv n, n x (uv lines << 1 | folded, uv mapping, uv address,
- *                         lines x (uv function, zz line))      innermost line first
- *              uv n, n x (uv own - parent, uv location)        nodes 1 .. n by depth; 0 is the root
- *   profile := uv pairs, pairs x (str, str), uv members, members x 5 str, u64 time_ns, u32 nonce,
- *              uv duration_ns, uv period, uv lane, uv seq, uv samples << 1 | has spans,
- *              samples x zz(node - previous node, first absolute), members x column, [spans]
- *   column  := u8 0, u24 byte length, samples x uv value
- *            | u8 1, uv factor                                 value of member 0 x factor
- *   spans   := uv d, d x (u64 span_id, 16 B trace_id), samples x uv index + 1 (0: none)
+ *   form    := u8 version, uv flags = 0, uv lanes, lanes x (16 B writer, uv n, n x str
+ * instance), symbols, uv profiles, profiles x profile symbols := uv n, n x uv length, bytes
+ * strings 1 .. n; string 0 is "" uv n, n x (uv file, uv build_id, uv start, uv limit, uv
+ * offset, uv flags) uv n, n x (uv name, uv system_name, uv file, uv start_line) uv n, n x (uv
+ * lines << 1 | folded, uv mapping, uv address, lines x (uv function, zz line))      innermost
+ * line first uv n, n x (uv own - parent, uv location)        nodes 1 .. n by depth; 0 is the
+ * root profile := uv pairs, pairs x (str, str), uv members, members x 5 str, u64 time_ns, u32
+ * nonce, uv duration_ns, uv period, uv lane, uv seq, uv samples << 1 | has spans, samples x
+ * zz(node - previous node, first absolute), members x column, [spans] column  := u8 0, u24 byte
+ * length, samples x uv value | u8 1, uv factor                                 value of member
+ * 0 x factor spans   := uv d, d x (u64 span_id, 16 B trace_id), samples x uv index + 1 (0:
+ * none)
  *
  * Lanes are distinct and have instances; pairs are sorted by name; no value, and no sum of a
  * column, is above 2^63 - 1; member 0 is always a column of kind 0. Mapping flags are bits from
@@ -43,8 +42,8 @@ enum {
     FORM_VERSION = 1,
     FORM_MEMBERS_MAX = 8,
     FORM_WRITER_SIZE = 16,
-    FORM_LINES_MAX = 64,    /* per location, what a writer makes */
-    FORM_DEPTH_MAX = 1100,  /* of a stack, what a writer makes */
+    FORM_LINES_MAX = 64,   /* per location, what a writer makes */
+    FORM_DEPTH_MAX = 1100, /* of a stack, what a writer makes */
     FORM_LANES_MAX = 64,
     FORM_PROFILES_MAX = 65536,
 };
@@ -98,7 +97,8 @@ struct form_pair {
     struct str name, value;
 };
 
-/* A column of member values as it stands in the form: kind 0 values, kind 1 factor of member 0. */
+/* A column of member values as it stands in the form: kind 0 values, kind 1 factor of member 0.
+ */
 struct form_column {
     bool proportional;
     uint64_t factor;  /* when proportional */
@@ -121,12 +121,15 @@ struct form_profile {
     uint32_t lane; /* index */
     uint32_t seq;  /* >= 1 */
     uint32_t samples;
-    const uint32_t *nodes; /* `samples` node indexes >= 1, ascending; equal ones only with spans */
+    const uint32_t
+        *nodes; /* `samples` node indexes >= 1, ascending; equal ones only with spans */
     struct form_column columns[FORM_MEMBERS_MAX];
-    struct str spans; /* raw, empty without spans: uv d, d x (u64, 16 B), samples x uv index + 1 */
+    struct str
+        spans; /* raw, empty without spans: uv d, d x (u64, 16 B), samples x uv index + 1 */
 };
 
-/* A form that was read and checked as a whole. Everything borrows from the bytes or the arena. */
+/* A form that was read and checked as a whole. Everything borrows from the bytes or the arena.
+ */
 struct form {
     const struct form_lane *lanes;
     uint32_t lane_count;
@@ -148,17 +151,17 @@ struct form {
 
 /* Zero fields mean the defaults in brackets. */
 struct form_limits {
-    uint32_t depth_max;         /* of the trie [1,100] */
-    uint32_t lines_max;         /* per location [64] */
-    uint32_t lanes_max;         /* [64] */
-    uint32_t profiles_max;      /* [65,536] */
-    uint64_t string_bytes_max;  /* in all [64 MiB] */
+    uint32_t depth_max;        /* of the trie [1,100] */
+    uint32_t lines_max;        /* per location [64] */
+    uint32_t lanes_max;        /* [64] */
+    uint32_t profiles_max;     /* [65,536] */
+    uint64_t string_bytes_max; /* in all [64 MiB] */
 };
 
-/* Read and check a whole form. ERR_PARSE names field and offset; ERR_VERSION for a version or flag
- * bit that is not known, named; ERR_LIMIT, ERR_NOMEM. *out is then unspecified. */
-int form_open(struct form *out, struct str bytes, const struct form_limits *max, struct arena *a,
-              struct err *err);
+/* Read and check a whole form. ERR_PARSE names field and offset; ERR_VERSION for a version or
+ * flag bit that is not known, named; ERR_LIMIT, ERR_NOMEM. *out is then unspecified. */
+int form_open(struct form *out, struct str bytes, const struct form_limits *max,
+              struct arena *a, struct err *err);
 
 /* The symbols section alone, as the log repeats it (design of the store, section 4): symbols of
  * `f` appended to out in the form's grammar. */
@@ -175,12 +178,22 @@ struct form_writer;
 /* A writer whose tables live in `a`. ERR_NOMEM. */
 int form_begin(struct form_writer **out, struct arena *a);
 
-/* Each returns the index of the (new or equal) entry in *id; string "" is index 0. Indexes inside
- * must be such as were given out. ERR_NOMEM, ERR_LIMIT. */
+/* What is about to be added, so that tables need not grow step by step; a hint, cut to a bound.
+ */
+struct form_hint {
+    uint32_t strings, functions, locations, lines, nodes, rows;
+};
+
+/* Make room for more of each than there is now. ERR_NOMEM. */
+int form_expect(struct form_writer *w, const struct form_hint *more);
+
+/* Each returns the index of the (new or equal) entry in *id; string "" is index 0. Indexes
+ * inside must be such as were given out. ERR_NOMEM, ERR_LIMIT. */
 int form_add_string(struct form_writer *w, struct str s, uint32_t *id);
 int form_add_mapping(struct form_writer *w, const struct form_mapping *m, uint32_t *id);
 int form_add_function(struct form_writer *w, const struct form_function *f, uint32_t *id);
-/* Lines innermost first, at most FORM_LINES_MAX; first_line and line_count of *l are ignored. */
+/* Lines innermost first, at most FORM_LINES_MAX; first_line and line_count of *l are ignored.
+ */
 int form_add_location(struct form_writer *w, const struct form_location *l,
                       const struct form_line *lines, uint32_t count, uint32_t *id);
 /* The instance strings are borrowed until form_finish. */
@@ -193,9 +206,9 @@ int form_add_lane(struct form_writer *w, const uint8_t writer[FORM_WRITER_SIZE],
 int form_add_stack(struct form_writer *w, const uint32_t *locations, uint32_t count,
                    uint32_t *node);
 
-/* Open a profile: p's labels, members, time, nonce, duration, period, lane, seq are taken (label
- * pairs, members and their strings are borrowed until form_finish); nodes, samples, columns are
- * ignored. */
+/* Open a profile: p's labels, members, time, nonce, duration, period, lane, seq are taken
+ * (label pairs, members and their strings are borrowed until form_finish); nodes, samples,
+ * columns are ignored. */
 int form_begin_profile(struct form_writer *w, const struct form_profile *p);
 
 /* One sample of the open profile at a node of form_add_stack(), one value per member. The same
@@ -220,17 +233,17 @@ uint32_t form_profile_count(const struct form_writer *w);
 /* Change lane and seq of profile i before form_finish: placement is decided late. */
 int form_set_dot(struct form_writer *w, uint32_t profile, uint32_t lane, uint32_t seq);
 
-/* The form as a reader would see it, nodes renumbered into level order; borrows from the writer,
- * shows later form_set_dot() and form_add_lane(). Nothing else may be added from now on.
- * ERR_NOMEM, ERR_LIMIT. */
+/* The form as a reader would see it, nodes renumbered into level order; borrows from the
+ * writer, shows later form_set_dot() and form_add_lane(). Nothing else may be added from now
+ * on. ERR_NOMEM, ERR_LIMIT. */
 int form_view(struct form_writer *w, const struct form **out);
 
 /* Append the form to out: form_view() and form_put(). May be called again after form_set_dot().
  * ERR_NOMEM, ERR_LIMIT. */
 int form_finish(struct form_writer *w, struct buf *out);
 
-/* Make a smaller form of profiles `which` (rising indexes) of f with only the symbols they reach;
- * lanes as in f. Used to divide a push by replica set. ERR_NOMEM. */
+/* Make a smaller form of profiles `which` (rising indexes) of f with only the symbols they
+ * reach; lanes as in f. Used to divide a push by replica set. ERR_NOMEM. */
 int form_subset(const struct form *f, const uint32_t *which, uint32_t count, struct arena *a,
                 struct buf *out);
 

@@ -1,4 +1,5 @@
-/* A smaller form: keep some profiles and only the symbols that they reach, in the same order. */
+/* A smaller form: keep some profiles and only the symbols that they reach, in the same order.
+ */
 #include "profile/form.h"
 
 #include "base/assert.h"
@@ -60,7 +61,8 @@ static int copy_symbols(const struct form *f, const struct renumber *to, struct 
                         struct form *g)
 {
     struct str *strings = arena_alloc(a, sizeof *strings * ((size_t)f->string_count + 1));
-    struct form_mapping *mappings = arena_alloc(a, sizeof *mappings * ((size_t)f->mapping_count + 1));
+    struct form_mapping *mappings =
+        arena_alloc(a, sizeof *mappings * ((size_t)f->mapping_count + 1));
     struct form_function *functions =
         arena_alloc(a, sizeof *functions * ((size_t)f->function_count + 1));
     if (strings == NULL || mappings == NULL || functions == NULL)
@@ -157,8 +159,8 @@ int form_subset(const struct form *f, const uint32_t *which, uint32_t count, str
         .locations = arena_calloc(a, (size_t)f->location_count + 1, sizeof(uint32_t)),
         .nodes = arena_calloc(a, (size_t)f->node_count + 1, sizeof(uint32_t)),
     };
-    if (to.strings == NULL || to.mappings == NULL || to.functions == NULL || to.locations == NULL ||
-        to.nodes == NULL)
+    if (to.strings == NULL || to.mappings == NULL || to.functions == NULL ||
+        to.locations == NULL || to.nodes == NULL)
         return ERR_NOMEM;
     to.strings[0] = to.nodes[0] = 1;
     mark_nodes(f, which, count, &to);

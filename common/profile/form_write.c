@@ -1,5 +1,5 @@
-/* Building a form: symbols are found again by hash, stacks by a trie that is walked from where the
- * previous stack left it, and everything is put in order once, at the end. */
+/* Building a form: symbols are found again by hash, stacks by a trie that is walked from where
+ * the previous stack left it, and everything is put in order once, at the end. */
 #include "profile/form.h"
 
 #include "base/assert.h"
@@ -9,6 +9,7 @@ enum {
     TABLE_FIRST = 256,     /* slots */
     ROWS_MAX = 1 << 20,    /* per profile: 9 bytes each fit a column's 24-bit length */
     SYMBOLS_MAX = 1 << 28, /* per kind */
+    HINT_MAX = 1 << 16,    /* of what is only expected */
 };
 
 /* Open addressing: hash in the upper half of a slot, entry + 1 in the lower, 0 is free. */
@@ -41,7 +42,7 @@ struct form_writer {
     struct list32 values, spans;        /* uint64_t; struct form_span, trace ids copied */
     struct form_node *nodes;
     uint32_t *last_child; /* per node: the child taken last */
-    uint32_t *row_of;     /* per node: row without span + 1; older than the open profile: none */
+    uint32_t *row_of; /* per node: row without span + 1; older than the open profile: none */
     uint16_t *depths;
     uint32_t node_count, node_cap, deepest;
     uint32_t *path_locations, *path_nodes; /* the previous stack */
@@ -143,6 +144,38 @@ int form_begin(struct form_writer **out, struct arena *a)
     return 0;
 }
 
+/* Slots for `more` entries beside those that are there. */
+static int table_expect(struct form_writer *w, struct table *t, uint32_t more)
+{
+    uint32_t want = TABLE_FIRST;
+    while (want / 2 < t->count + more)
+        want *= 2;
+    return t->slots != NULL && t->mask + 1 >= want ? 0 : table_rehash(w, t, want);
+}
+
+static int grow_nodes(struct form_writer *w, uint32_t more);
+
+int form_expect(struct form_writer *w, const struct form_hint *more)
+{
+    struct form_hint h = *more;
+    uint32_t *const fields[] = {&h.strings, &h.functions, &h.locations,
+                                &h.lines,   &h.nodes,     &h.rows};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        *fields[i] = *fields[i] < HINT_MAX ? *fields[i] : HINT_MAX;
+    int rc = table_expect(w, &w->string_table, h.strings);
+    rc = rc != 0 ? rc : table_expect(w, &w->function_table, h.functions);
+    rc = rc != 0 ? rc : table_expect(w, &w->location_table, h.locations);
+    rc = rc != 0 ? rc : table_expect(w, &w->node_table, h.nodes);
+    rc = rc != 0 ? rc : reserve(w, &w->strings, sizeof(struct str), h.strings);
+    rc = rc != 0 ? rc : reserve(w, &w->functions, sizeof(struct form_function), h.functions);
+    rc = rc != 0 ? rc : reserve(w, &w->locations, sizeof(struct form_location), h.locations);
+    rc = rc != 0 ? rc : reserve(w, &w->lines, sizeof(struct form_line), h.lines);
+    rc = rc != 0 ? rc : reserve(w, &w->row_nodes, sizeof(uint32_t), h.rows);
+    rc = rc != 0 ? rc : reserve(w, &w->row_spans, sizeof(uint32_t), h.rows);
+    rc = rc != 0 ? rc : reserve(w, &w->values, sizeof(uint64_t), h.rows);
+    return rc != 0 ? rc : grow_nodes(w, h.nodes + 1);
+}
+
 int form_add_string(struct form_writer *w, struct str s, uint32_t *id)
 {
     ASSERT(!w->is_sealed);
@@ -201,7 +234,8 @@ int form_add_function(struct form_writer *w, const struct form_function *f, uint
     rc = rc != 0 ? rc : reserve(w, &w->functions, sizeof *f, 1);
     if (rc != 0)
         return rc;
-    uint64_t h = mix((uint64_t)f->name << 32 | f->system_name, (uint64_t)f->file << 32 ^ f->start_line);
+    uint64_t h =
+        mix((uint64_t)f->name << 32 | f->system_name, (uint64_t)f->file << 32 ^ f->start_line);
     uint32_t hash = (uint32_t)h, at = hash & w->function_table.mask, found;
     while ((found = table_next(&w->function_table, hash, &at)) != UINT32_MAX) {
         const struct form_function *o = &AT(w->functions, struct form_function, found);
@@ -304,7 +338,8 @@ int form_add_lane(struct form_writer *w, const uint8_t writer[FORM_WRITER_SIZE],
     return 0;
 }
 
-/* --- stacks --------------------------------------------------------------------------------------- */
+/* --- stacks
+ * --------------------------------------------------------------------------------------- */
 
 static int grow_nodes(struct form_writer *w, uint32_t more)
 {
@@ -312,7 +347,7 @@ static int grow_nodes(struct form_writer *w, uint32_t more)
         return 0;
     if (w->node_count > SYMBOLS_MAX)
         return ERR_LIMIT;
-    uint32_t cap = (w->node_cap == 0 ? 1024 : w->node_cap * 2) + more, n = w->node_count;
+    uint32_t cap = w->node_cap * 2 + more + 64, n = w->node_count;
     struct form_node *nodes = arena_alloc(w->arena, sizeof *nodes * cap);
     uint32_t *last_child = arena_alloc(w->arena, sizeof *last_child * cap);
     uint32_t *row_of = arena_alloc(w->arena, sizeof *row_of * cap);
@@ -371,7 +406,8 @@ static int child_of(struct form_writer *w, uint32_t parent, uint32_t location, u
     return 0;
 }
 
-int form_add_stack(struct form_writer *w, const uint32_t *locations, uint32_t count, uint32_t *node)
+int form_add_stack(struct form_writer *w, const uint32_t *locations, uint32_t count,
+                   uint32_t *node)
 {
     ASSERT(!w->is_sealed);
     if (count == 0)
@@ -399,7 +435,8 @@ int form_add_stack(struct form_writer *w, const uint32_t *locations, uint32_t co
     return 0;
 }
 
-/* --- profiles --------------------------------------------------------------------------------- */
+/* --- profiles
+ * --------------------------------------------------------------------------------- */
 
 int form_begin_profile(struct form_writer *w, const struct form_profile *p)
 {
@@ -571,7 +608,8 @@ int form_set_dot(struct form_writer *w, uint32_t profile, uint32_t lane, uint32_
     return 0;
 }
 
-/* --- sealing ------------------------------------------------------------------------------------ */
+/* --- sealing
+ * ------------------------------------------------------------------------------------ */
 
 /* Renumber the nodes by depth; *out gets the new number of each old one. */
 static int level_order(struct form_writer *w, const uint32_t **out)

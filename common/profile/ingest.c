@@ -1,5 +1,5 @@
-/* From a pushed profile to streams in an append form. Nothing is written before all that a client
- * can get wrong has been checked, so that a refused profile leaves no trace. */
+/* From a pushed profile to streams in an append form. Nothing is written before all that a
+ * client can get wrong has been checked, so that a refused profile leaves no trace. */
 #include "profile/ingest.h"
 
 #include "base/mem.h"
@@ -69,7 +69,8 @@ static int make_families(const struct pprof *p, struct arena *a, struct families
     return 0;
 }
 
-/* --- labels of the request ------------------------------------------------------------------------ */
+/* --- labels of the request
+ * ------------------------------------------------------------------------ */
 
 /* Sorted, without empty values, with a service name, without what a session adds. */
 static int prepare_labels(const struct ingest *in, const struct label *from, size_t count,
@@ -96,7 +97,8 @@ static int prepare_labels(const struct ingest *in, const struct label *from, siz
     return 0;
 }
 
-/* --- writing -------------------------------------------------------------------------------------- */
+/* --- writing
+ * -------------------------------------------------------------------------------------- */
 
 struct writing {
     struct ingest *in;
@@ -161,7 +163,8 @@ static int add_samples(struct writing *w, const struct sample_group *g, const st
         }
         if (any == 0)
             continue;
-        const struct sample_span *at = w->split->spans == NULL ? NULL : &w->split->spans[sample];
+        const struct sample_span *at =
+            w->split->spans == NULL ? NULL : &w->split->spans[sample];
         struct form_span span = {0};
         if (at != NULL && at->is_set)
             span = (struct form_span){at->span_id, at->trace_id};
@@ -174,7 +177,8 @@ static int add_samples(struct writing *w, const struct sample_group *g, const st
     return 0;
 }
 
-static int write_stream(struct writing *w, uint32_t group, const struct family *f, uint64_t number)
+static int write_stream(struct writing *w, uint32_t group, const struct family *f,
+                        uint64_t number)
 {
     const struct split *s = w->split;
     uint32_t added = 0;
@@ -220,8 +224,8 @@ static int write_streams(struct writing *w, struct ingest_result *out, struct er
 }
 
 /* All checks of a decoded profile, in Pyroscope's order. */
-static int check(const struct ingest *in, struct pprof *p, size_t label_count, enum discard *reason,
-                 struct err *err)
+static int check(const struct ingest *in, struct pprof *p, size_t label_count,
+                 enum discard *reason, struct err *err)
 {
     int rc = profile_validate(p, in->limits, in->now_ns, reason, err);
     if (rc != 0)
@@ -234,8 +238,8 @@ static int check(const struct ingest *in, struct pprof *p, size_t label_count, e
     /* Before any work that grows with the number of labels. */
     if (in->limits->label_names > 0 && label_count > in->limits->label_names) {
         *reason = DISCARD_MAX_LABEL_NAMES;
-        return err_set(err, ERR_INVAL, "the series has %zu labels, the limit is %u", label_count,
-                       in->limits->label_names);
+        return err_set(err, ERR_INVAL, "the series has %zu labels, the limit is %u",
+                       label_count, in->limits->label_names);
     }
     return 0;
 }
@@ -265,11 +269,8 @@ int ingest_decoded(struct ingest *in, struct pprof *p, const struct label *label
         return rc;
     if (make_families(p, in->arena, &families) != 0)
         return err_set(err, ERR_NOMEM, "no memory for the sample types");
-    struct writing w = {.in = in,
-                        .p = p,
-                        .split = &split,
-                        .families = &families,
-                        .hash = hash_xxh3(p->raw, 0)};
+    struct writing w = {
+        .in = in, .p = p, .split = &split, .families = &families, .hash = hash_xxh3(p->raw, 0)};
     return write_streams(&w, out, err);
 }
 

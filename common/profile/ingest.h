@@ -1,18 +1,20 @@
-/* profile/ingest.h - what a distributor makes of one pushed profile: checked, normalised, divided
- * into streams and written into an append form. Protocol and placement are the caller's.
+/* profile/ingest.h - what a distributor makes of one pushed profile: checked, normalised,
+ * divided into streams and written into an append form. Protocol and placement are the
+ * caller's.
  *
- * Normalising is Pyroscope's: numeric labels go; samples with a negative value, with only zeros,
- * with a dangling reference or without frames go; equal stacks add up; addresses and the range of
- * a mapping that has function names go. One stream per set of string sample labels and per family
- * of sample types: those with an equal stem before the first _ ("alloc_objects", "alloc_space"),
- * "samples" with "cpu", "contentions" with "delay"; others stand alone. Streams without any value
- * are left out.
+ * Normalising is Pyroscope's: numeric labels go; samples with a negative value, with only
+ * zeros, with a dangling reference or without frames go; equal stacks add up; addresses and the
+ * range of a mapping that has function names go. One stream per set of string sample labels and
+ * per family of sample types: those with an equal stem before the first _ ("alloc_objects",
+ * "alloc_space"), "samples" with "cpu", "contentions" with "delay"; others stand alone. Streams
+ * without any value are left out.
  *
- * A profile's nonce is taken from its uncompressed bytes and the stream's number: XXH3-64 of the
- * 8 bytes (little-endian) of XXH3-64 of the profile, seeded by the number, low half. Equal bytes
- * sent again under equal labels are therefore the same profiles.
+ * A profile's nonce is taken from its uncompressed bytes and the stream's number: XXH3-64 of
+ * the 8 bytes (little-endian) of XXH3-64 of the profile, seeded by the number, low half. Equal
+ * bytes sent again under equal labels are therefore the same profiles.
  *
- * Pure; one owner thread. Tests: tests/unit/profile/test_ingest.c; fuzz: tests/fuzz/fuzz_ingest.c. */
+ * Pure; one owner thread. Tests: tests/unit/profile/test_ingest.c; fuzz:
+ * tests/fuzz/fuzz_ingest.c. */
 #ifndef PROFILE_INGEST_H
 #define PROFILE_INGEST_H
 
@@ -57,8 +59,8 @@ struct ingest_result {
 };
 
 /* Take one profile: `raw` is pprof, not compressed; `labels` are the series' own, in any order.
- * ERR_PARSE, ERR_INVAL, ERR_LIMIT refuse it with out->reason and a text for the client, and leave
- * no profile in the form. ERR_NOMEM ends the request. */
+ * ERR_PARSE, ERR_INVAL, ERR_LIMIT refuse it with out->reason and a text for the client, and
+ * leave no profile in the form. ERR_NOMEM ends the request. */
 int ingest_profile(struct ingest *in, struct str raw, const struct label *labels, size_t count,
                    struct ingest_result *out, struct err *err);
 

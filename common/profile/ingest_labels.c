@@ -40,8 +40,8 @@ static void set(struct label *labels, size_t *count, struct str name, struct str
     *l = (struct label){name, value};
 }
 
-/* Pyroscope's default relabel rules: godeltaprof's names are the plain ones, already differences;
- * a name "wall" for type cpu is process_cpu. */
+/* Pyroscope's default relabel rules: godeltaprof's names are the plain ones, already
+ * differences; a name "wall" for type cpu is process_cpu. */
 static void default_rules(struct label *labels, size_t *count)
 {
     static const struct str delta = STR_INIT("godeltaprof_");
@@ -139,8 +139,9 @@ static int join_groups(struct split *s, struct arena *a)
     return 0;
 }
 
-int ingest_group_labels(const struct pprof *p, const struct ingest *in, const struct label *labels,
-                        size_t count, struct split *s, enum discard *reason, struct err *err)
+int ingest_group_labels(const struct pprof *p, const struct ingest *in,
+                        const struct label *labels, size_t count, struct split *s,
+                        enum discard *reason, struct err *err)
 {
     size_t most = 0;
     for (uint32_t i = 0; i < s->group_count; i++)

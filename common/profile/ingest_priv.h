@@ -1,5 +1,5 @@
-/* profile/ingest_priv.h - the steps of profile/ingest.h: which samples stay, in which group, under
- * which labels, and their symbols in the form. */
+/* profile/ingest_priv.h - the steps of profile/ingest.h: which samples stay, in which group,
+ * under which labels, and their symbols in the form. */
 #ifndef PROFILE_INGEST_PRIV_H
 #define PROFILE_INGEST_PRIV_H
 
@@ -35,14 +35,15 @@ struct split {
     struct sample_span *spans; /* per sample, NULL when no sample has one */
 };
 
-/* Which samples stay, grouped by their string labels. ERR_INVAL when a sample type's values add up
- * beyond 2^63 - 1; ERR_NOMEM. */
+/* Which samples stay, grouped by their string labels. ERR_INVAL when a sample type's values add
+ * up beyond 2^63 - 1; ERR_NOMEM. */
 int ingest_split(const struct pprof *p, struct arena *a, struct split *out, struct err *err);
 
-/* The final labels of each group: the series' win over the samples', then the default rules, then
- * the checks. Groups that end up equal are joined. `labels` are sorted. */
-int ingest_group_labels(const struct pprof *p, const struct ingest *in, const struct label *labels,
-                        size_t count, struct split *s, enum discard *reason, struct err *err);
+/* The final labels of each group: the series' win over the samples', then the default rules,
+ * then the checks. Groups that end up equal are joined. `labels` are sorted. */
+int ingest_group_labels(const struct pprof *p, const struct ingest *in,
+                        const struct label *labels, size_t count, struct split *s,
+                        enum discard *reason, struct err *err);
 
 /* The node of each kept sample's stack in the form, by sample index. ERR_NOMEM, ERR_LIMIT. */
 int ingest_stacks(const struct pprof *p, struct ingest *in, const struct split *s,

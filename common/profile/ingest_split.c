@@ -1,5 +1,5 @@
-/* Which samples stay, and the division by string labels. A group is found by hash of its labels;
- * most profiles have one group and never come to the table. */
+/* Which samples stay, and the division by string labels. A group is found by hash of its
+ * labels; most profiles have one group and never come to the table. */
 #include "profile/ingest_priv.h"
 
 #include "base/mem.h"
@@ -13,9 +13,10 @@ struct splitter {
     const struct pprof *p;
     struct arena *arena;
     struct split *out;
-    uint8_t *sound;    /* per location: no dangling reference */
+    uint8_t *sound; /* per location: no dangling reference */
+    bool all_sound;
     uint32_t *group_of; /* per sample */
-    uint32_t *slots;   /* hash: group number */
+    uint32_t *slots;    /* hash: group number */
     uint32_t mask, slot_count, pair_count;
     struct pprof_label_row *scratch; /* labels of one sample */
     uint32_t empty_group, group_cap;
@@ -47,10 +48,12 @@ static bool keeps(struct splitter *s, uint32_t sample)
     if (any == 0 || row->frame_count == 0)
         return false;
     const uint32_t *frames = p->frames + row->first_frame;
+    bool whole = true;
     for (uint32_t k = 0; k < row->frame_count; k++)
-        if (frames[k] == PPROF_NONE || s->sound[frames[k]] == 0)
-            return false;
-    return true;
+        whole = whole && frames[k] != PPROF_NONE;
+    for (uint32_t k = 0; whole && !s->all_sound && k < row->frame_count; k++)
+        whole = s->sound[frames[k]] != 0;
+    return whole;
 }
 
 static enum key_kind kind_of(struct str key)
@@ -238,7 +241,8 @@ static int add_totals(struct splitter *s, uint32_t sample, struct err *err)
     for (uint32_t t = 0; t < s->p->type_count; t++) {
         s->totals[t] += (uint64_t)values[t];
         if (s->totals[t] > INT64_MAX)
-            return err_set(err, ERR_INVAL, "values of sample type %u add up beyond 2^63 - 1", t);
+            return err_set(err, ERR_INVAL, "values of sample type %u add up beyond 2^63 - 1",
+                           t);
     }
     return 0;
 }
@@ -254,8 +258,11 @@ int ingest_split(const struct pprof *p, struct arena *a, struct split *out, stru
     s->group_of = arena_calloc(a, (size_t)p->sample_count + 1, sizeof *s->group_of);
     if (s->sound == NULL || s->group_of == NULL || (p->label_count > 0 && make_table(s) != 0))
         return err_set(err, ERR_NOMEM, "no memory to divide a profile");
-    for (uint32_t i = 0; i < p->location_count; i++)
+    s->all_sound = true;
+    for (uint32_t i = 0; i < p->location_count; i++) {
         s->sound[i] = is_sound(p, &p->locations[i]) ? 1 : 0;
+        s->all_sound = s->all_sound && s->sound[i] != 0;
+    }
     for (uint32_t i = 0; i < p->sample_count; i++) {
         if (!keeps(s, i))
             continue;

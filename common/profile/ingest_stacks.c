@@ -126,12 +126,19 @@ int ingest_stacks(const struct pprof *p, struct ingest *in, const struct split *
     if (s.strings == NULL || s.mappings == NULL || s.functions == NULL || s.locations == NULL ||
         out == NULL)
         return ERR_NOMEM;
-    for (uint32_t i = 0; i < split->kept; i++) {
+    struct form_hint hint = {
+        .strings = p->string_count,
+        .functions = p->function_count,
+        .locations = p->location_count,
+        .lines = p->line_count,
+        .nodes = p->frame_count,
+        .rows = split->kept,
+    };
+    int rc = form_expect(in->form, &hint);
+    for (uint32_t i = 0; i < split->kept && rc == 0; i++) {
         uint32_t sample = split->order[i];
-        int rc = add_stack(&s, &p->samples[sample], &out[sample]);
-        if (rc != 0)
-            return rc;
+        rc = add_stack(&s, &p->samples[sample], &out[sample]);
     }
     *nodes = out;
-    return 0;
+    return rc;
 }

@@ -17,20 +17,20 @@ struct mark {
 };
 
 static const struct spy spies[] = {
-    {STR_INIT("gospy"), "go"},           {STR_INIT("pyspy"), "python"},
-    {STR_INIT("rbspy"), "ruby"},         {STR_INIT("nodespy"), "nodejs"},
-    {STR_INIT("javaspy"), "java"},       {STR_INIT("grafana-agent.java"), "java"},
-    {STR_INIT("dotnetspy"), "dotnet"},   {STR_INIT("phpspy"), "php"},
+    {STR_INIT("gospy"), "go"},          {STR_INIT("pyspy"), "python"},
+    {STR_INIT("rbspy"), "ruby"},        {STR_INIT("nodespy"), "nodejs"},
+    {STR_INIT("javaspy"), "java"},      {STR_INIT("grafana-agent.java"), "java"},
+    {STR_INIT("dotnetspy"), "dotnet"},  {STR_INIT("phpspy"), "php"},
     {STR_INIT("pyroscope-rs"), "rust"},
 };
 
 static const struct mark marks[] = {
-    {STR_INIT(".go"), "go"},          {STR_INIT("/usr/local/go/"), "go"},
-    {STR_INIT("java/"), "java"},      {STR_INIT("sun/"), "java"},
-    {STR_INIT(".rb"), "ruby"},        {STR_INIT("gems/"), "ruby"},
-    {STR_INIT(".js"), "nodejs"},      {STR_INIT("./node_modules/"), "nodejs"},
-    {STR_INIT("System."), "dotnet"},  {STR_INIT("Microsoft."), "dotnet"},
-    {STR_INIT(".py"), "python"},      {STR_INIT("main.rs"), "rust"},
+    {STR_INIT(".go"), "go"},         {STR_INIT("/usr/local/go/"), "go"},
+    {STR_INIT("java/"), "java"},     {STR_INIT("sun/"), "java"},
+    {STR_INIT(".rb"), "ruby"},       {STR_INIT("gems/"), "ruby"},
+    {STR_INIT(".js"), "nodejs"},     {STR_INIT("./node_modules/"), "nodejs"},
+    {STR_INIT("System."), "dotnet"}, {STR_INIT("Microsoft."), "dotnet"},
+    {STR_INIT(".py"), "python"},     {STR_INIT("main.rs"), "rust"},
     {STR_INIT("core.rs"), "rust"},
 };
 

@@ -1,7 +1,7 @@
 /* Three walks over the top level: count everything, decode what samples refer to, decode the
- * samples. The first two pass over a sample in a few instructions, so each byte is still decoded
- * once; knowing all counts and ids beforehand leaves no growing array and no second table of ids.
- * The file is long because the whole hot path is in it. */
+ * samples. The first two pass over a sample in a few instructions, so each byte is still
+ * decoded once; knowing all counts and ids beforehand leaves no growing array and no second
+ * table of ids. The file is long because the whole hot path is in it. */
 #include "profile/pprof.h"
 
 #include "base/mem.h"
@@ -26,15 +26,22 @@ enum {
 /* Those that are messages or strings; comments are numbers, packed or not. */
 enum { BYTES_FIELDS = 0x7e | 1 << F_PERIOD_TYPE };
 
-enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_START = 3, WIRE_END = 4, WIRE_32 = 5 };
+enum {
+    WIRE_VARINT = 0,
+    WIRE_64 = 1,
+    WIRE_BYTES = 2,
+    WIRE_START = 3,
+    WIRE_END = 4,
+    WIRE_32 = 5
+};
 
 enum { GROUP_DEPTH_MAX = 32, RAW_MAX = INT32_MAX, DENSE_FACTOR = 4 };
 
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* Number and wire type stay together as they come: apart, compilers join their comparison into one
- * wide load, which waits for the two narrow stores. */
+/* Number and wire type stay together as they come: apart, compilers join their comparison into
+ * one wide load, which waits for the two narrow stores. */
 #define TAG(number, wire) ((uint32_t)(number) << 3 | (uint32_t)(wire))
 #define NUMBER(n)         TAG(n, WIRE_VARINT)
 #define BYTES(n)          TAG(n, WIRE_BYTES)
@@ -62,8 +69,8 @@ struct decoder {
     const uint8_t *start, *safe; /* before `safe` 8 bytes can be read at once */
     uint64_t counts[F_KNOWN_END], bytes[F_KNOWN_END]; /* per field: messages, bytes in them */
     const uint8_t *first_sample, *after_samples;
-    bool scattered;   /* other fields stand between samples */
-    bool keep_values; /* there can be as many as samples x types */
+    bool scattered;           /* other fields stand between samples */
+    bool keep_values;         /* there can be as many as samples x types */
     uint64_t *line_functions; /* ids, until functions are known */
     uint64_t *location_mappings;
     struct ids mapping_ids, function_ids, location_ids;
@@ -74,7 +81,8 @@ static int broken(struct decoder *d, const uint8_t *at, const char *what)
     return err_set(d->err, ERR_PARSE, "pprof: %s at offset %zu", what, (size_t)(at - d->start));
 }
 
-/* --- varints and fields --------------------------------------------------------------------------- */
+/* --- varints and fields
+ * --------------------------------------------------------------------------- */
 
 static const uint8_t *varint_long(const uint8_t *p, const uint8_t *end, uint64_t *out)
 {
@@ -92,8 +100,8 @@ static const uint8_t *varint_long(const uint8_t *p, const uint8_t *end, uint64_t
     return NULL;
 }
 
-/* The varint at p when its first byte says there are more and 8 bytes can be read: finds the end
- * by its clear high bit and closes the gaps between groups of 7 bits, without a loop. */
+/* The varint at p when its first byte says there are more and 8 bytes can be read: finds the
+ * end by its clear high bit and closes the gaps between groups of 7 bits, without a loop. */
 static inline const uint8_t *varint_wide(const uint8_t *p, const uint8_t *end, uint64_t *out)
 {
     uint64_t w, stop;
@@ -112,8 +120,8 @@ static inline const uint8_t *varint_wide(const uint8_t *p, const uint8_t *end, u
     return p <= end ? p : NULL;
 }
 
-/* Reads a varint; NULL when it is cut off or too long. Before `safe` 8 bytes can be read at once,
- * wherever the message ends. */
+/* Reads a varint; NULL when it is cut off or too long. Before `safe` 8 bytes can be read at
+ * once, wherever the message ends. */
 static inline const uint8_t *varint(const uint8_t *p, const uint8_t *end, const uint8_t *safe,
                                     uint64_t *out)
 {
@@ -211,7 +219,8 @@ static inline uint32_t index_of(uint64_t v)
     return v < PPROF_NONE ? (uint32_t)v : PPROF_NONE;
 }
 
-/* --- ids ------------------------------------------------------------------------------------------ */
+/* --- ids
+ * ------------------------------------------------------------------------------------------ */
 
 static uint64_t hash_id(uint64_t id)
 {
@@ -288,7 +297,8 @@ static int ids_make(struct ids *ids, const void *rows, size_t stride, uint32_t c
     return 0;
 }
 
-/* --- counting ------------------------------------------------------------------------------------- */
+/* --- counting
+ * ------------------------------------------------------------------------------------- */
 
 static int count_fields(struct decoder *d)
 {
@@ -332,7 +342,8 @@ static int make_tables(struct decoder *d)
     if (__builtin_mul_overflow(d->counts[F_SAMPLE], d->counts[F_SAMPLE_TYPE], &cells) ||
         cells > UINT32_MAX)
         return err_set(d->err, ERR_LIMIT, "pprof: too many samples times sample types");
-    d->keep_values = cells <= d->bytes[F_SAMPLE]; /* a value takes a byte; else some are missing */
+    d->keep_values =
+        cells <= d->bytes[F_SAMPLE]; /* a value takes a byte; else some are missing */
     cells = d->keep_values ? cells : 0;
     p->types = rows_of(d, d->counts[F_SAMPLE_TYPE], sizeof *p->types);
     p->mappings = rows_of(d, d->counts[F_MAPPING], sizeof *p->mappings);
@@ -346,20 +357,21 @@ static int make_tables(struct decoder *d)
     p->frames = rows_of(d, d->bytes[F_SAMPLE], sizeof *p->frames);
     p->values = rows_of(d, cells, sizeof *p->values);
     p->labels = rows_of(d, d->bytes[F_SAMPLE] / 2, sizeof *p->labels);
-    if (p->types == NULL || p->mappings == NULL || p->functions == NULL || p->locations == NULL ||
-        d->location_mappings == NULL || p->lines == NULL || d->line_functions == NULL ||
-        p->strings == NULL || p->samples == NULL || p->frames == NULL || p->values == NULL ||
-        p->labels == NULL)
+    if (p->types == NULL || p->mappings == NULL || p->functions == NULL ||
+        p->locations == NULL || d->location_mappings == NULL || p->lines == NULL ||
+        d->line_functions == NULL || p->strings == NULL || p->samples == NULL ||
+        p->frames == NULL || p->values == NULL || p->labels == NULL)
         return err_set(d->err, ERR_NOMEM, "pprof: no memory for the tables");
     return 0;
 }
 
-/* --- what samples refer to ------------------------------------------------------------------------ */
+/* --- what samples refer to
+ * ------------------------------------------------------------------------ */
 
-/* Reads a field of a nested message into *f: number 0 when it is none of ours. A known number with
- * another wire type is an unknown field, as protobuf has it. */
-static inline const uint8_t *inner(const struct decoder *d, const uint8_t *p, const uint8_t *end,
-                                   struct field *f)
+/* Reads a field of a nested message into *f: number 0 when it is none of ours. A known number
+ * with another wire type is an unknown field, as protobuf has it. */
+static inline const uint8_t *inner(const struct decoder *d, const uint8_t *p,
+                                   const uint8_t *end, struct field *f)
 {
     uint32_t tag = p[0];
     if (LIKELY((tag & 0x87) == WIRE_VARINT && tag != 0)) {
@@ -414,8 +426,9 @@ static int read_mapping(struct decoder *d, const struct field *m)
     return 0;
 }
 
-/* From here on values go straight to their place: collecting them in an array first costs a third
- * of the time, since the processor cannot forward narrow stores to the wide loads behind them. */
+/* From here on values go straight to their place: collecting them in an array first costs a
+ * third of the time, since the processor cannot forward narrow stores to the wide loads behind
+ * them. */
 static int read_function(struct decoder *d, const struct field *m)
 {
     struct pprof_fun_row *row = &d->p->functions[d->p->function_count++];
@@ -562,7 +575,8 @@ static int resolve(struct decoder *d, unsigned flags)
         for (uint32_t i = 0; any == 0 && i < p->function_count; i++)
             p->functions[i].id = p->locations[i].id;
     }
-    int rc = ids_make(&d->mapping_ids, p->mappings, sizeof *p->mappings, p->mapping_count, d->arena);
+    int rc =
+        ids_make(&d->mapping_ids, p->mappings, sizeof *p->mappings, p->mapping_count, d->arena);
     rc = rc != 0 ? rc
                  : ids_make(&d->function_ids, p->functions, sizeof *p->functions,
                             p->function_count, d->arena);
@@ -578,7 +592,8 @@ static int resolve(struct decoder *d, unsigned flags)
     return 0;
 }
 
-/* --- samples -------------------------------------------------------------------------------------- */
+/* --- samples
+ * -------------------------------------------------------------------------------------- */
 
 /* Packed location ids at q .. end to frames at `out`; NULL when broken. */
 static uint32_t *read_frames(const struct decoder *d, const uint8_t *q, const uint8_t *end,
@@ -616,7 +631,8 @@ static int read_label(struct decoder *d, const uint8_t *p, const uint8_t *end)
 }
 
 /* The sample's value number *count. */
-static inline void put_value(const struct decoder *d, uint64_t v, int64_t *values, uint32_t *count)
+static inline void put_value(const struct decoder *d, uint64_t v, int64_t *values,
+                             uint32_t *count)
 {
     if (LIKELY(*count < d->p->type_count && d->keep_values))
         values[*count] = (int64_t)v;
@@ -624,8 +640,8 @@ static inline void put_value(const struct decoder *d, uint64_t v, int64_t *value
 }
 
 /* Packed values at q .. end; *count goes on from the sample's values so far. */
-static bool read_values(struct decoder *d, const uint8_t *q, const uint8_t *end, int64_t *values,
-                        uint32_t *count)
+static bool read_values(struct decoder *d, const uint8_t *q, const uint8_t *end,
+                        int64_t *values, uint32_t *count)
 {
     uint64_t v;
     while (q < end) {
@@ -640,8 +656,10 @@ static bool read_values(struct decoder *d, const uint8_t *q, const uint8_t *end,
 static int read_sample(struct decoder *d, const uint8_t *q, const uint8_t *end)
 {
     struct pprof *p = d->p;
-    struct pprof_sample_row row = {.first_frame = p->frame_count, .first_label = p->label_count};
-    int64_t *values = p->values + (d->keep_values ? (size_t)p->sample_count * p->type_count : 0);
+    struct pprof_sample_row row = {.first_frame = p->frame_count,
+                                   .first_label = p->label_count};
+    int64_t *values =
+        p->values + (d->keep_values ? (size_t)p->sample_count * p->type_count : 0);
     uint32_t *frames = p->frames + p->frame_count;
     uint32_t value_count = 0;
     int rc = 0;

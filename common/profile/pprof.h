@@ -1,9 +1,10 @@
 /* profile/pprof.h - reads a google.v1.Profile (pprof's protobuf) into flat arrays in one go.
  *
  * Ids become indexes, labels and values stand in arrays that samples point into; nothing is
- * allocated per sample. Strings borrow from the bytes. What the bytes say is kept as it is: wrong
- * references become PPROF_NONE, counts that do not fit are noted, and profile/validate.h judges.
- * Packed and unpacked repeated numbers are taken, unknown fields skipped, nothing is believed.
+ * allocated per sample. Strings borrow from the bytes. What the bytes say is kept as it is:
+ * wrong references become PPROF_NONE, counts that do not fit are noted, and profile/validate.h
+ * judges. Packed and unpacked repeated numbers are taken, unknown fields skipped, nothing is
+ * believed.
  *
  * Pure; any thread. Tests: tests/unit/profile/test_pprof.c; fuzz: tests/fuzz/fuzz_pprof.c;
  * bench: tests/bench/bench_pprof.c. */
@@ -24,7 +25,8 @@ struct arena;
 
 /* How pprof_decode() reads. */
 enum pprof_flag {
-    PPROF_FIX_FUNCTION_IDS = 1, /* all function ids 0, as many as locations: take the locations' */
+    PPROF_FIX_FUNCTION_IDS =
+        1, /* all function ids 0, as many as locations: take the locations' */
 };
 
 /* String indexes of all rows are as sent, PPROF_NONE when beyond 32 bits: check them. */

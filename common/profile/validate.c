@@ -1,4 +1,5 @@
-/* The checks in the order in which Pyroscope makes them, so that the first reason is the same. */
+/* The checks in the order in which Pyroscope makes them, so that the first reason is the same.
+ */
 #include "profile/validate.h"
 
 #include <inttypes.h>
@@ -36,7 +37,8 @@ struct profile_limits profile_limits_default(void)
     };
 }
 
-/* --- profiles ------------------------------------------------------------------------------------- */
+/* --- profiles
+ * ------------------------------------------------------------------------------------- */
 
 static int check_time(struct pprof *p, const struct profile_limits *l, int64_t now_ns,
                       enum discard *reason, struct err *err)
@@ -60,8 +62,8 @@ static int check_time(struct pprof *p, const struct profile_limits *l, int64_t n
     return 0;
 }
 
-static int check_sizes(const struct pprof *p, const struct profile_limits *l, enum discard *reason,
-                       struct err *err)
+static int check_sizes(const struct pprof *p, const struct profile_limits *l,
+                       enum discard *reason, struct err *err)
 {
     if (l->profile_size_bytes > 0 && p->raw.len > l->profile_size_bytes) {
         *reason = DISCARD_PROFILE_SIZE_LIMIT;
@@ -186,7 +188,8 @@ int profile_validate(struct pprof *p, const struct profile_limits *limits, int64
     return rc;
 }
 
-/* --- labels --------------------------------------------------------------------------------------- */
+/* --- labels
+ * --------------------------------------------------------------------------------------- */
 
 /* At most this much of a label stands in a message. */
 enum { SHOWN_BYTES = 64 };
@@ -197,14 +200,15 @@ static int check_label(const struct label *l, const struct profile_limits *limit
     struct str name = str_head(l->name, SHOWN_BYTES), value = str_head(l->value, SHOWN_BYTES);
     if (limits->label_name_bytes > 0 && l->name.len > limits->label_name_bytes) {
         *reason = DISCARD_LABEL_NAME_TOO_LONG;
-        return err_set(err, ERR_INVAL, "label name of %zu bytes is too long, the limit is %u: %.*s",
+        return err_set(err, ERR_INVAL,
+                       "label name of %zu bytes is too long, the limit is %u: %.*s",
                        l->name.len, limits->label_name_bytes, STR_ARG(name));
     }
     if (limits->label_value_bytes > 0 && l->value.len > limits->label_value_bytes) {
         *reason = DISCARD_LABEL_VALUE_TOO_LONG;
         return err_set(err, ERR_INVAL,
-                       "value of label %.*s has %zu bytes, the limit is %u: %.*s", STR_ARG(name),
-                       l->value.len, limits->label_value_bytes, STR_ARG(value));
+                       "value of label %.*s has %zu bytes, the limit is %u: %.*s",
+                       STR_ARG(name), l->value.len, limits->label_value_bytes, STR_ARG(value));
     }
     *reason = DISCARD_INVALID_LABELS;
     if (l->name.len == 0)
@@ -217,8 +221,8 @@ static int check_label(const struct label *l, const struct profile_limits *limit
     return 0;
 }
 
-int labels_validate(const struct label *labels, size_t count, const struct profile_limits *limits,
-                    enum discard *reason, struct err *err)
+int labels_validate(const struct label *labels, size_t count,
+                    const struct profile_limits *limits, enum discard *reason, struct err *err)
 {
     struct labels set = {labels, count};
     *reason = DISCARD_MISSING_LABELS;

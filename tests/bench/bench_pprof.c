@@ -1,5 +1,5 @@
-/* Reading a profile against unpacking it: MB/s of raw bytes for gunzip, for decoding alone and for
- * the whole way into an append form, on the captured profiles. Arguments: other files. */
+/* Reading a profile against unpacking it: MB/s of raw bytes for gunzip, for decoding alone and
+ * for the whole way into an append form, on the captured profiles. Arguments: other files. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,8 +122,8 @@ int main(int argc, char **argv)
         return 1;
     (void)printf("%-24s %8s %8s %8s %7s %7s %8s %8s %8s\n", "", "", "", "", "gunzip", "decode",
                  "ingest", "decode /", "ingest /");
-    (void)printf("%-24s %8s %8s %8s %7s %7s %8s %8s %8s\n", "profile", "packed B", "raw B", "form B",
-                 "MB/s", "MB/s", "us", "gunzip", "gunzip");
+    (void)printf("%-24s %8s %8s %8s %7s %7s %8s %8s %8s\n", "profile", "packed B", "raw B",
+                 "form B", "MB/s", "MB/s", "us", "gunzip", "gunzip");
     for (int i = 1; i < argc; i++)
         bench_file(argv[i]);
     if (argc == 1)

@@ -62,8 +62,8 @@ static int add_locations(struct form_writer *w, uint32_t n, uint32_t *ids)
 {
     uint32_t file, map, rc = 0;
     rc |= (uint32_t)form_add_string(w, STR("/bin/shop"), &file);
-    struct form_mapping m = {.file = file, .start = 0x400000, .limit = 0x500000,
-                             .flags = FORM_HAS_FUNCTIONS};
+    struct form_mapping m = {
+        .file = file, .start = 0x400000, .limit = 0x500000, .flags = FORM_HAS_FUNCTIONS};
     rc |= (uint32_t)form_add_mapping(w, &m, &map);
     for (uint32_t i = 0; i < n && rc == 0; i++) {
         char text[16];
@@ -143,8 +143,8 @@ static const char *rows_text(const struct form *f, uint32_t profile)
         while (depth-- > 0) {
             const struct form_location *l = &f->locations[f->nodes[path[depth]].location];
             uint32_t name = f->functions[f->lines[l->first_line].function].name;
-            at += (size_t)snprintf(text + at, sizeof text - at, "%.*s%s", STR_ARG(f->strings[name]),
-                                   depth > 0 ? ";" : "=");
+            at += (size_t)snprintf(text + at, sizeof text - at, "%.*s%s",
+                                   STR_ARG(f->strings[name]), depth > 0 ? ";" : "=");
         }
         at += (size_t)snprintf(text + at, sizeof text - at, "%llu,",
                                (unsigned long long)next_value(&values));
@@ -444,8 +444,11 @@ static void limits_are_named_codes(void **state)
         {.depth_max = 2}, {.lanes_max = 1}, {.profiles_max = 1}, {.string_bytes_max = 10}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         assert_int_equal(form_open(&f, buf_view(&out), &limits[i], arena, NULL), ERR_LIMIT);
-    struct form_limits enough = {.depth_max = 3, .lanes_max = 2, .profiles_max = 2,
-                                 .string_bytes_max = 100, .lines_max = 1};
+    struct form_limits enough = {.depth_max = 3,
+                                 .lanes_max = 2,
+                                 .profiles_max = 2,
+                                 .string_bytes_max = 100,
+                                 .lines_max = 1};
     assert_int_equal(form_open(&f, buf_view(&out), &enough, arena, NULL), 0);
     buf_reset(&out);
 }
