@@ -1,0 +1,246 @@
+/* ring/ring_uv.c - timers and the gossip store around views and lives. */
+#include "ring/ring_uv.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "gossip/codec.h"
+#include "gossip/gossip_uv.h"
+#include "net/loop.h"
+#include "ring/desc.h"
+#include "ring/token_run.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* --- the view ----------------------------------------------------------------------------------- */
+
+struct ring_watch {
+    struct ring_watch_config c;
+    pthread_mutex_t lock; /* over `ring` for as long as a reference takes */
+    struct ring *ring;
+};
+
+static void on_value(void *arg, struct str key, const void *value)
+{
+    struct ring_watch *w = arg;
+    struct ring *ring = NULL;
+    struct err err = {0};
+    (void)key;
+    if (value == NULL)
+        return; /* the key was deleted: keep what was known */
+    if (ring_init(&ring, value, &w->c.options, &err) != 0) {
+        log_line(&w->c.log, LOG_ERROR, "the ring's view cannot be made", LOG_C("err", err.msg));
+        return;
+    }
+    (void)pthread_mutex_lock(&w->lock);
+    struct ring *old = w->ring;
+    w->ring = ring_hold(ring);
+    (void)pthread_mutex_unlock(&w->lock);
+    ring_drop(&old);
+    if (w->c.on_change != NULL)
+        w->c.on_change(w->c.arg, ring);
+    ring_drop(&ring);
+}
+
+int ring_watch_init(struct ring_watch **out, const struct ring_watch_config *config,
+                    struct err *err)
+{
+    struct ring_watch *w = mem_zalloc(sizeof *w);
+    if (w == NULL)
+        return err_set(err, ERR_NOMEM, "watching the ring");
+    w->c = *config;
+    ASSERT(pthread_mutex_init(&w->lock, NULL) == 0);
+    int rc = gossip_watch(config->gossip, str_c(config->key), on_value, w);
+    if (rc != 0) {
+        ring_watch_free(&w);
+        return err_set(err, rc, "watching the ring: %s", err_text(rc));
+    }
+    *out = w;
+    return 0;
+}
+
+void ring_watch_free(struct ring_watch **w)
+{
+    if (*w == NULL)
+        return;
+    ring_drop(&(*w)->ring);
+    (void)pthread_mutex_destroy(&(*w)->lock);
+    mem_free(*w);
+    *w = NULL;
+}
+
+struct ring *ring_watch_hold(struct ring_watch *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    struct ring *r = w->ring == NULL ? NULL : ring_hold(w->ring);
+    (void)pthread_mutex_unlock(&w->lock);
+    return r;
+}
+
+/* --- the life ----------------------------------------------------------------------------------- */
+
+struct ring_life {
+    struct ring_life_config c;
+    struct lifecycler *machine;
+    struct rng rng;
+    struct loop_timer *timer;
+    uint32_t saved; /* generation of the tokens in the file */
+    bool running;
+    _Atomic int state;
+    void (*done)(void *arg);
+    void *done_arg;
+};
+
+static void step(struct ring_life *l);
+
+static void on_timer(void *arg)
+{
+    step(arg);
+}
+
+static int load_tokens(struct ring_life *l, struct ring_tokens *tokens)
+{
+    struct err err = {0};
+    if (l->c.tokens_path[0] == '\0')
+        return ERR_NOENT;
+    int rc = ring_tokens_load(tokens, l->c.tokens_path, &err);
+    if (rc != 0 && rc != ERR_NOENT)
+        log_line(&l->c.log, LOG_WARN, "tokens file is not used: new tokens will be taken",
+                 LOG_C("path", l->c.tokens_path), LOG_C("err", err.msg));
+    return rc;
+}
+
+int ring_life_init(struct ring_life **out, const struct ring_life_config *config, struct err *err)
+{
+    struct ring_life *l = mem_zalloc(sizeof *l);
+    struct ring_tokens tokens = {0};
+    if (l == NULL)
+        return err_set(err, ERR_NOMEM, "a life in the ring");
+    l->c = *config;
+    uint64_t seed;
+    clock_entropy(&seed, sizeof seed);
+    rng_seed(&l->rng, seed);
+    bool loaded = load_tokens(l, &tokens) == 0;
+    int rc = lifecycler_init(&l->machine, &config->life, loaded ? &tokens : NULL, &l->rng, &l->c.log,
+                             err);
+    ring_tokens_reset(&tokens);
+    if (rc == 0) {
+        rc = loop_timer_init(&l->timer, config->loop, on_timer, l);
+        if (rc != 0)
+            (void)err_set(err, rc, "a life in the ring: no timer");
+    }
+    if (rc != 0) {
+        lifecycler_free(&l->machine);
+        mem_free(l);
+        return rc;
+    }
+    atomic_init(&l->state, RING_PENDING);
+    *out = l;
+    return 0;
+}
+
+static int edit(void *arg, void **value)
+{
+    struct ring_life *l = arg;
+    bool store = false;
+    struct ring_desc *desc = *value;
+    int rc = lifecycler_edit(l->machine, &desc, clock_wall_ms(), &store);
+    *value = desc;
+    if (rc != 0)
+        return rc;
+    return store ? KV_STORE : KV_KEEP;
+}
+
+static void save_tokens(struct ring_life *l)
+{
+    uint32_t generation = 0;
+    struct err err = {0};
+    const struct ring_tokens *tokens = lifecycler_tokens(l->machine, &generation);
+    if (generation == l->saved || l->c.tokens_path[0] == '\0' || tokens == NULL)
+        return;
+    l->saved = generation;
+    if (ring_tokens_save(tokens, l->c.tokens_path, &err) != 0)
+        log_line(&l->c.log, LOG_ERROR, "tokens file cannot be written",
+                 LOG_C("path", l->c.tokens_path), LOG_C("err", err.msg));
+}
+
+static void step(struct ring_life *l)
+{
+    if (!l->running)
+        return;
+    mono_ms now = loop_now(l->c.loop);
+    enum lifecycler_verb verb;
+    while ((verb = lifecycler_step(l->machine, now)) == LIFE_EDIT) {
+        int rc = gossip_cas(l->c.gossip, str_c(l->c.key), ring_codec.id, edit, l);
+        lifecycler_edited(l->machine, now, rc);
+        if (rc != 0 && rc != ERR_AGAIN)
+            log_line(&l->c.log, LOG_ERROR, "the ring entry cannot be stored",
+                     LOG_C("err", err_text(rc)));
+    }
+    atomic_store(&l->state, (int)lifecycler_state(l->machine));
+    save_tokens(l);
+    if (verb == LIFE_OVER) {
+        loop_timer_stop(l->timer);
+        l->running = false;
+        if (l->done != NULL)
+            l->done(l->done_arg);
+        return;
+    }
+    mono_ms due = lifecycler_due(l->machine);
+    if (due != MONO_NEVER)
+        loop_timer_start(l->timer, due > now ? (uint64_t)(due - now) : 0, 0);
+}
+
+void ring_life_start(struct ring_life *l)
+{
+    l->running = true;
+    step(l);
+}
+
+void ring_life_establish(struct ring_life *l)
+{
+    lifecycler_establish(l->machine);
+    step(l);
+}
+
+void ring_life_leave(struct ring_life *l)
+{
+    lifecycler_leave(l->machine);
+    step(l);
+}
+
+void ring_life_unregister(struct ring_life *l, void (*done)(void *arg), void *arg)
+{
+    l->done = done;
+    l->done_arg = arg;
+    if (!l->running) {
+        if (done != NULL)
+            done(arg);
+        return;
+    }
+    lifecycler_unregister(l->machine);
+    step(l);
+}
+
+int ring_life_ready(struct ring_life *l, struct err *err)
+{
+    return lifecycler_ready(l->machine, gossip_get(l->c.gossip, str_c(l->c.key)),
+                            loop_now(l->c.loop), clock_wall_ms(), err);
+}
+
+enum ring_state ring_life_state(const struct ring_life *l)
+{
+    return (enum ring_state)atomic_load(&l->state);
+}
+
+void ring_life_free(struct ring_life **l)
+{
+    if (*l == NULL)
+        return;
+    loop_timer_free(&(*l)->timer);
+    lifecycler_free(&(*l)->machine);
+    mem_free(*l);
+    *l = NULL;
+}
