@@ -3,7 +3,8 @@
  *
  * One sample type, as SelectMergeProfile answers. Symbols are equal by content: stacks of
  * several ingesters that look the same become one sample. Emission order does not depend on the
- * order in which things were added (samples by falling value, then by content of the stack).
+ * order in which things were added (samples by falling value, then by a hash of the stack's
+ * content).
  *
  * Pure; one owner thread. Tests: tests/unit/profile/test_pprof_out.c;
  * fuzz: tests/fuzz/fuzz_pprof_out.c. */
@@ -68,8 +69,10 @@ int pprof_out_sample(struct pprof_out *p, const uint32_t *locations, size_t coun
  * p is then between old and new. */
 int pprof_out_merge(struct pprof_out *p, struct str bytes, struct err *err);
 
-/* Keep the `max` largest samples (ties by content); 0 keeps all. ERR_NOMEM. */
-int pprof_out_cut(struct pprof_out *p, uint64_t max);
+/* Cut to max_nodes (0: not at all) as trees are, the stacks being a tree of locations: a stack
+ * is cut before its first location whose total is below the max_nodes-th largest, and gets a
+ * location of a function "other" instead. ERR_NOMEM, ERR_LIMIT: p may then only be freed. */
+int pprof_out_cut(struct pprof_out *p, uint64_t max_nodes);
 
 /* Number of distinct stacks with a value. */
 size_t pprof_out_count(const struct pprof_out *p);
