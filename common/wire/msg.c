@@ -206,9 +206,10 @@ static int put_packed(struct decoder *d, const struct msg_type *t, const struct 
     size_t *count = msg_count_at(f, out), size = msg_element_size(f);
     char *array = msg_pointer(msg_at(f, out));
     if (f->kind == MSG_I64 || f->kind == MSG_U64) { /* no conversion: all at once */
-        size_t n = 0;
-        uint64_t *first = (uint64_t *)(void *)array + *count;
-        if (in.len > 0 && pb_packed(in, first, pb_varint_count(in), &n) != 0)
+        size_t n = 0, room = pb_varint_count(in);
+        if (room == 0 && in.len > 0) /* a varint without end; there is no array then */
+            return fail(d, ERR_PARSE, t, f, in.data, "malformed packed field");
+        if (room > 0 && pb_packed(in, (uint64_t *)(void *)array + *count, room, &n) != 0)
             return fail(d, ERR_PARSE, t, f, in.data, "malformed packed field");
         *count += n;
         return 0;

@@ -10,7 +10,7 @@
 #include "wire/msg_slot.h"
 #include "wire/pb.h"
 
-#include <cJSON.h>
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>

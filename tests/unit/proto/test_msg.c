@@ -167,6 +167,8 @@ static void hostile_bytes_are_refused_by_name(void **state)
     struct querier_v1_level l; /* a packed varint without end */
     in = STR("\x0a\x02\x01\x80");
     assert_int_equal(msg_decode(&querier_v1_level_msg, &l, in, a, NULL, &e), ERR_PARSE);
+    in = STR("\x0a\x02\x80\x80");
+    assert_int_equal(msg_decode(&querier_v1_level_msg, &l, in, a, NULL, &e), ERR_PARSE);
     arena_free(&a);
 }
 
