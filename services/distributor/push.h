@@ -1,0 +1,86 @@
+/* distributor/push.h - push.v1.PusherService/Push: a request of series and profiles becomes one
+ * write.
+ *
+ * Unpacking, checking and forming happen on the pool; sending on the request's loop. Profiles that
+ * are refused do not keep the others from being stored; the push then answers with the refusals.
+ * Tests: tests/cluster/test_bad_input.py, test_main_job.py. */
+#ifndef DISTRIBUTOR_PUSH_H
+#define DISTRIBUTOR_PUSH_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "metrics/metrics.h"
+#include "profile/validate.h"
+#include "rpc/connect.h"
+
+struct http_client;
+struct http_req;
+struct http_server;
+struct label;
+struct pool;
+struct pprof;
+struct rpc_server;
+struct writer;
+
+struct push_metrics {
+    struct counter_vec *discarded_samples, *discarded_bytes; /* reason, tenant */
+    struct counter_vec *received_bytes;                      /* tenant, stage */
+    struct counter_vec *received_profiles;                   /* tenant */
+    struct gauge *replication_factor;
+};
+
+/* Rows of struct push_metrics. */
+extern const struct metric_row push_metric_rows[];
+
+/* What pushes work with; borrowed, alive until the HTTP server has stopped. */
+struct pusher {
+    struct writer *writer;
+    struct http_client **clients; /* one per HTTP thread */
+    struct pool *pool;
+    struct rpc_server *rpc;
+    struct profile_limits limits;
+    uint64_t body_max; /* bytes of a request, and of its profiles unpacked */
+    struct push_metrics *metrics;
+    int64_t (*now_ns)(void);
+};
+
+/* Register Push. */
+int push_register(struct pusher *p, struct rpc_server *rpc, struct err *err);
+
+/* Register /ingest and /pyroscope/ingest. */
+int ingest_register(struct pusher *p, struct http_server *http, struct err *err);
+
+/* --- what both routes share ----------------------------------------------------------------------- */
+
+struct push;
+
+/* The end of a push, on the request's loop: RPC_OK, or a code and its text. `push` is gone. */
+typedef void (*push_reply_fn)(void *arg, enum rpc_code code, const char *message);
+
+/* Fill a push on the pool: calls push_profile() for each profile. */
+typedef void (*push_fill_fn)(void *arg, struct push *push);
+
+/* Start one for a request: `fill` on the pool, `reply` at the end. ERR_NOMEM, ERR_LIMIT (too many
+ * wait): nothing will be called. Everything is borrowed until `reply`. */
+int push_start(struct pusher *p, struct http_req *req, struct str tenant, push_fill_fn fill,
+               push_reply_fn reply, void *arg, struct err *err);
+
+/* Take one profile, gzip'd or not, `index` the number of its series. */
+void push_profile(struct push *push, size_t index, struct str raw, const struct label *labels,
+                  size_t count);
+
+/* Take one that was decoded already, into push_arena(). */
+void push_decoded(struct push *push, size_t index, struct pprof *p, const struct label *labels,
+                  size_t count);
+
+/* Refuse something of it. */
+void push_refuse(struct push *push, size_t index, int code, enum discard reason, const char *text);
+
+/* Lives as long as the push. */
+struct arena *push_arena(struct push *push);
+struct pusher *push_owner(struct push *push);
+
+#endif
