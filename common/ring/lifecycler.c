@@ -69,8 +69,8 @@ static int copy_config(struct lifecycler *l, const struct lifecycler_config *c)
 }
 
 int lifecycler_init(struct lifecycler **out, const struct lifecycler_config *config,
-                    const struct ring_tokens *file_tokens, struct rng *rng, const struct log *log,
-                    struct err *err)
+                    const struct ring_tokens *file_tokens, struct rng *rng,
+                    const struct log *log, struct err *err)
 {
     if (config->id.len == 0 || config->num_tokens == 0)
         return err_set(err, ERR_INVAL, "a ring member needs an id and at least one token");
@@ -115,7 +115,8 @@ void lifecycler_free(struct lifecycler **l)
     *l = NULL;
 }
 
-/* --- time -------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------
+ */
 
 /* The state our entry should have, once it has its tokens. */
 static enum ring_state wanted(const struct lifecycler *l)
@@ -134,9 +135,7 @@ static enum task next_task(const struct lifecycler *l, mono_ms now)
     if (!l->registered)
         return l->leaving ? TASK_NONE : TASK_REGISTER;
     if (!l->leaving && !l->joined)
-        return now >= l->join_at     ? TASK_JOIN
-               : now >= l->beat_at ? TASK_HEARTBEAT
-                                   : TASK_NONE;
+        return now >= l->join_at ? TASK_JOIN : now >= l->beat_at ? TASK_HEARTBEAT : TASK_NONE;
     if (!l->leaving && l->observing && now >= l->observe_at)
         return TASK_OBSERVE;
     if ((l->leaving || !l->observing) && l->entry.state != wanted(l))
@@ -183,7 +182,8 @@ mono_ms lifecycler_due(const struct lifecycler *l)
     return due < l->retry_at ? l->retry_at : due;
 }
 
-/* --- edits ------------------------------------------------------------------------------------- */
+/* --- edits -----------------------------------------------------------------------------------
+ */
 
 /* Put `next` into the ring. Its timestamp is later than that of the entry it replaces. */
 static int write_entry(const struct lifecycler *l, struct ring_desc *d, wall_ms now)
@@ -370,6 +370,17 @@ static int forget_others(struct lifecycler *l, struct ring_desc *d)
     return 0;
 }
 
+/* The store stamps the tombstone with this second: before that of our entry it would not be
+ * news to others, so wait for it. An entry from far in the future is not waited for. */
+static int edit_unregister(struct lifecycler *l, struct ring_desc *d, wall_ms now, bool *store)
+{
+    const struct ring_instance *had = ring_desc_find(d, l->c.id);
+    if (had != NULL && had->timestamp_s > now / 1000 && had->timestamp_s <= now / 1000 + 2)
+        return ERR_AGAIN;
+    *store = ring_desc_remove(d, l->c.id);
+    return 0;
+}
+
 int lifecycler_edit(struct lifecycler *l, struct ring_desc **desc, wall_ms now, bool *store)
 {
     ASSERT(l->task != TASK_NONE);
@@ -385,10 +396,8 @@ int lifecycler_edit(struct lifecycler *l, struct ring_desc **desc, wall_ms now, 
         rc = ring_tokens_copy(&l->next.tokens, l->entry.tokens.all, l->entry.tokens.count);
     if (rc != 0)
         return rc;
-    if (l->task == TASK_UNREGISTER) {
-        *store = ring_desc_remove(*desc, l->c.id);
-        return 0;
-    }
+    if (l->task == TASK_UNREGISTER)
+        return edit_unregister(l, *desc, now, store);
     rc = edit_task(l, *desc, now);
     if (rc == 0 && l->c.forget_after_ms > 0 && !l->leaving)
         rc = forget_others(l, *desc);
@@ -443,7 +452,8 @@ void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc)
     l->beat_at = l->c.heartbeat_period_ms == 0 ? MONO_NEVER : now + l->c.heartbeat_period_ms;
 }
 
-/* --- events and answers ------------------------------------------------------------------------ */
+/* --- events and answers ----------------------------------------------------------------------
+ */
 
 void lifecycler_establish(struct lifecycler *l)
 {
@@ -492,7 +502,8 @@ static int member_is_ready(const struct lifecycler *l, const struct ring_instanc
 {
     struct str addr = str_head(in->addr, 100);
     if (!ring_instance_is_alive(in, l->c.heartbeat_timeout_ms, wall))
-        return err_set(err, ERR_UNAVAILABLE, "instance %.*s past heartbeat timeout", STR_ARG(addr));
+        return err_set(err, ERR_UNAVAILABLE, "instance %.*s past heartbeat timeout",
+                       STR_ARG(addr));
     if (in->state != RING_ACTIVE)
         return err_set(err, ERR_UNAVAILABLE, "instance %.*s in state %s", STR_ARG(addr),
                        ring_state_name(in->state));

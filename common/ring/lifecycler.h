@@ -4,7 +4,8 @@
  * differences: what two writes of one second would do is done in one; a write after another of
  * the same second gets the next second's timestamp, which dskit's merge needs to see it at all;
  * and members whose heartbeat stood still for long are forgotten (as dskit's BasicLifecycler
- * does, but judged by our own clock of durations, so that a jump of the wall clock forgets nobody).
+ * does, but judged by our own clock of durations, so that a jump of the wall clock forgets
+ * nobody).
  *
  * Pure machine. The driver, after every event and at lifecycler_due():
  *   while (lifecycler_step(l, now) == LIFE_EDIT)
@@ -26,8 +27,8 @@ struct log;
 struct rng;
 
 struct lifecycler_config {
-    struct str id, addr, zone; /* addr is host:port; all copied */
-    uint32_t num_tokens;       /* >= 1 */
+    struct str id, addr, zone;    /* addr is host:port; all copied */
+    uint32_t num_tokens;          /* >= 1 */
     uint32_t heartbeat_period_ms; /* 0: no heartbeats */
     uint32_t join_after_ms;       /* stay PENDING so long first */
     uint32_t observe_period_ms;   /* stay JOINING until nobody took a token for so long */
@@ -44,11 +45,11 @@ struct lifecycler_config {
 struct lifecycler;
 
 /* A member that is not in the ring yet. file_tokens (may be NULL) are those of an earlier life,
- * used when the ring has no entry of ours with tokens. rng and log (may be NULL) are borrowed for
- * its life. ERR_INVAL (no id, no tokens wanted), ERR_NOMEM. */
+ * used when the ring has no entry of ours with tokens. rng and log (may be NULL) are borrowed
+ * for its life. ERR_INVAL (no id, no tokens wanted), ERR_NOMEM. */
 int lifecycler_init(struct lifecycler **out, const struct lifecycler_config *config,
-                    const struct ring_tokens *file_tokens, struct rng *rng, const struct log *log,
-                    struct err *err);
+                    const struct ring_tokens *file_tokens, struct rng *rng,
+                    const struct log *log, struct err *err);
 void lifecycler_free(struct lifecycler **l); /* NULL-safe */
 
 enum lifecycler_verb {
@@ -63,9 +64,10 @@ enum lifecycler_verb lifecycler_step(struct lifecycler *l, mono_ms now);
 /* When lifecycler_step() next has something to do, or MONO_NEVER. */
 mono_ms lifecycler_due(const struct lifecycler *l);
 
-/* Make the edit that step() asked for: *desc is the ring without tombstones (NULL: no ring yet),
- * and is changed or made. *store says whether it is to be stored. Nothing of it counts before
- * lifecycler_edited(); may be called again. ERR_NOMEM, ERR_LIMIT. */
+/* Make the edit that step() asked for: *desc is the ring without tombstones (NULL: no ring
+ * yet), and is changed or made. *store says whether it is to be stored. Nothing of it counts
+ * before lifecycler_edited(); may be called again. ERR_AGAIN (leaving within the second of the
+ * last write: go on with lifecycler_edited()), ERR_NOMEM, ERR_LIMIT. */
 int lifecycler_edit(struct lifecycler *l, struct ring_desc **desc, wall_ms now, bool *store);
 
 /* The edit was stored (rc 0), or failed: then it is made again a second later. */
@@ -80,7 +82,8 @@ void lifecycler_unestablish(struct lifecycler *l);
 /* Shutting down: LEAVING, with heartbeats, until lifecycler_unregister(). */
 void lifecycler_leave(struct lifecycler *l);
 
-/* The last step: take the entry out (or leave it, as configured). Implies lifecycler_leave(). */
+/* The last step: take the entry out (or leave it, as configured). Implies lifecycler_leave().
+ */
 void lifecycler_unregister(struct lifecycler *l);
 
 /* The state that was last stored; RING_PENDING before that. */
@@ -94,8 +97,8 @@ const struct ring_tokens *lifecycler_tokens(const struct lifecycler *l, uint32_t
 uint64_t lifecycler_edits(const struct lifecycler *l);
 uint64_t lifecycler_forgotten(const struct lifecycler *l);
 
-/* May /ready say yes? Latched once it does. desc is the ring (NULL: none). ERR_UNAVAILABLE with the
- * reason, in dskit's words. */
+/* May /ready say yes? Latched once it does. desc is the ring (NULL: none). ERR_UNAVAILABLE with
+ * the reason, in dskit's words. */
 int lifecycler_ready(struct lifecycler *l, const struct ring_desc *desc, mono_ms now,
                      wall_ms wall, struct err *err);
 

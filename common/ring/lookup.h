@@ -63,6 +63,7 @@ struct ring_set {
     uint32_t max_unavailable_zones; /* of ring_set_all() with zones: instead of max_errors */
 };
 
+/* Give the memory back; all-zero afterwards. */
 void ring_set_reset(struct ring_set *s);
 
 /* The replica set of a token in ring order, healthy or not: the nearest members clockwise, one

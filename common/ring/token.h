@@ -21,6 +21,7 @@ struct ring_tokens {
     uint32_t count;
 };
 
+/* Give the memory back; empty afterwards. */
 void ring_tokens_reset(struct ring_tokens *t);
 
 /* *out becomes a sorted copy without repetitions of `count` tokens. ERR_NOMEM, *out untouched.

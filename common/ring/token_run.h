@@ -1,6 +1,6 @@
 /* ring/token_run.h - the tokens file on a disk.
  *
- * Blocks on the disk. Tests: tests/unit/ring/test_token_run.c. */
+ * Blocks on the disk. Tests: tests/unit/ring/test_token.c. */
 #ifndef RING_TOKEN_RUN_H
 #define RING_TOKEN_RUN_H
 
