@@ -69,7 +69,7 @@ MSG_PROTOS := $(wildcard proto/rpc/*.proto)
 MSG_C := $(patsubst proto/rpc/%.proto,$(GEN)/%.msg.c,$(MSG_PROTOS))
 PB_PROTOS  := $(wildcard proto/gossip/*.proto)
 PB_C  := $(patsubst proto/gossip/%.proto,$(GEN)/%.pb.c,$(PB_PROTOS))
-GEN_H := $(MSG_C:.c=.h) $(PB_C:.c=.h) $(GEN)/version.h
+GEN_H := $(MSG_C:.c=.h) $(PB_C:.c=.h) $(GEN)/build_version.h
 
 ifneq ($(MSG_PROTOS),)
 $(MSG_C) $(MSG_C:.c=.h) &: $(MSG_PROTOS) scripts/gen-messages
@@ -81,7 +81,7 @@ $(GEN)/%.pb.c $(GEN)/%.pb.h &: proto/gossip/%.proto $(wildcard proto/gossip/*.op
 	@mkdir -p $(GEN)
 	$(NANOPB) -q -I proto/gossip -D $(GEN) -f proto/gossip/$*.options $*.proto
 
-$(GEN)/version.h: VERSION Makefile
+$(GEN)/build_version.h: VERSION Makefile
 	@mkdir -p $(GEN)
 	@printf '#define EMBERRING_VERSION "%s"\n' '$(VERSION)' > $@
 

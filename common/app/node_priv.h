@@ -1,0 +1,43 @@
+/* app/node_priv.h - shared by the files of node: configuration, building, pages, running. */
+#ifndef APP_NODE_PRIV_H
+#define APP_NODE_PRIV_H
+
+#include <pthread.h>
+
+#include "app/node_run.h"
+#include "metrics/metrics.h"
+#include "net/loop.h"
+#include "net/pool.h"
+
+enum { NODE_SECTIONS = SETTINGS_SECTIONS + 3 };
+
+struct node_metrics {
+    struct histogram_vec *duration; /* method, route, status_code, ws */
+    struct histogram_vec *request_bytes, *response_bytes;
+};
+
+struct node_private {
+    struct conf_section sections[NODE_SECTIONS];
+    struct conf *conf;
+    struct node_metrics metrics;
+    const struct node_hooks *hooks;
+    pthread_t signals;
+    bool signals_run;
+    struct loop_work quit;
+    _Atomic(bool) stopping, quit_posted;
+    _Atomic(int) status;
+    struct pool_job drain;
+    _Atomic(bool) drained, left;
+};
+
+/* Parse arguments and file into the settings. False with *status when there is nothing to run. */
+bool node_configure(struct node *n, int argc, char **argv, int *status);
+
+/* /ready, /metrics, /ring, /memberlist, status pages. */
+int node_register_pages(struct node *n, struct err *err);
+
+/* One request was answered: metrics. `arg` is the node. */
+struct http_seen;
+void node_seen(void *arg, const struct http_seen *seen);
+
+#endif

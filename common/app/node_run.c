@@ -1,0 +1,321 @@
+/* app/node_run.c - builds a node, runs it, takes it down. */
+#include "app/node_priv.h"
+
+#include "app/version.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "gossip/gossip_uv.h"
+#include "net/http_client.h"
+#include "net/http_server.h"
+#include "ring/desc.h"
+#include "ring/ring_uv.h"
+#include "rpc/server.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { POOL_WAITING_MAX = 4096, LEAVE_SLACK_MS = 2000 };
+
+wall_ms node_wall_ms(void)
+{
+    return clock_wall_ms();
+}
+
+int64_t node_wall_ns(void)
+{
+    return clock_wall_ns();
+}
+
+/* --- building ------------------------------------------------------------------------------------ */
+
+static void on_ring_change(void *arg, struct ring *ring)
+{
+    struct node *n = arg;
+    const struct node_hooks *hooks = n->priv->hooks;
+    if (hooks != NULL && hooks->ring_changed != NULL)
+        hooks->ring_changed(hooks->arg, ring);
+}
+
+static int build_loops(struct node *n, struct err *err)
+{
+    struct http_client_config client = {.user_agent = "emberring"};
+    unsigned workers = n->server.workers;
+    if (workers == 0) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        workers = cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
+    }
+    int rc = loop_init(&n->main, "main", err);
+    if (rc == 0)
+        rc = http_client_init(&n->main_client, n->main, &client, err);
+    for (unsigned i = 0; rc == 0 && i < n->server.http_threads; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "http-%u", i);
+        rc = loop_init(&n->threads[i], name, err);
+        if (rc == 0) {
+            n->thread_count++;
+            rc = http_client_init(&n->clients[i], n->threads[i], &client, err);
+        }
+    }
+    if (rc == 0)
+        rc = pool_init(&n->pool, workers, POOL_WAITING_MAX, err);
+    return rc;
+}
+
+static int build_server(struct node *n, struct err *err)
+{
+    struct http_server_config config = {
+        .address = str_c(n->server.http_address),
+        .port = (uint16_t)n->server.http_port,
+        .connections_max = n->server.connections_max,
+        .header_ms = n->server.read_timeout_ms,
+        .body_ms = n->server.read_timeout_ms,
+        .write_ms = n->server.write_timeout_ms,
+        .idle_ms = n->server.idle_timeout_ms,
+        .memory_max = n->server.memory_max,
+        .log = &n->log,
+        .on_seen = node_seen,
+        .seen_arg = n,
+    };
+    struct rpc_server_config rpc = {.multitenancy = n->settings.multitenancy, .pool = n->pool};
+    int rc = http_server_init(&n->http, n->threads, n->thread_count, &config, err);
+    if (rc == 0 && rpc_server_init(&n->rpc, n->http, &rpc) != 0)
+        rc = err_set(err, ERR_NOMEM, "no memory for the RPC server");
+    return rc;
+}
+
+static int build_gossip(struct node *n, struct err *err)
+{
+    static char key[256];
+    (void)snprintf(key, sizeof key, "%sring", n->settings.ring.prefix);
+    int rc = gossip_init(&n->gossip, n->main, &n->gossip_settings, &n->log, n->metrics, err);
+    if (rc == 0 && gossip_register(n->gossip, &ring_codec) != 0)
+        rc = err_set(err, ERR_NOMEM, "no memory for the ring's codec");
+    if (rc != 0)
+        return rc;
+    struct ring_watch_config watch = {
+        .loop = n->main,
+        .gossip = n->gossip,
+        .key = key,
+        .options = {.replication_factor = n->settings.ring.replication_factor,
+                    .zone_aware = n->settings.ring.zone_awareness,
+                    .heartbeat_timeout_ms = n->settings.ring.heartbeat_timeout_ms},
+        .log = log_with(&n->log, "ring"),
+        .on_change = on_ring_change,
+        .arg = n,
+    };
+    return ring_watch_init(&n->ring, &watch, err);
+}
+
+/* host:port that others reach our HTTP at: the configured address, else that of the gossip. */
+static void find_address(struct node *n)
+{
+    char text[GOSSIP_ADDR_TEXT_MAX];
+    struct addr http = http_server_addr(n->http);
+    struct gossip_addr self = gossip_self(n->gossip);
+    struct str host = str_c(n->settings.ingester.addr);
+    if (host.len == 0) {
+        gossip_addr_ip_text(&self, text);
+        host = str_c(text);
+    }
+    unsigned port = n->settings.ingester.port != 0 ? n->settings.ingester.port : http.port;
+    bool bare_v6 = str_find(host, ':') != SIZE_MAX && host.data[0] != '[';
+    (void)snprintf(n->http_addr, sizeof n->http_addr, bare_v6 ? "[%.*s]:%u" : "%.*s:%u",
+                   STR_ARG(host), port);
+}
+
+static void block_signals(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited: one thread waits for them */
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+int node_init(struct node **out, const char *role, int argc, char **argv)
+{
+    struct err err = {0};
+    int status = 1;
+    *out = NULL;
+    (void)mallopt(M_ARENA_MAX, 2); /* idle memory: an arena a thread is megabytes */
+    block_signals();
+    struct node *n = mem_zalloc(sizeof *n);
+    if (n == NULL || (n->priv = mem_zalloc(sizeof *n->priv)) == NULL) {
+        mem_free(n);
+        return 1;
+    }
+    n->role = role;
+    if (!node_configure(n, argc, argv, &status)) {
+        node_free(&n);
+        return status;
+    }
+    log_line(&n->log, LOG_INFO, "starting", LOG_C("role", role), LOG_C("version", app_version()),
+             LOG_C("revision", app_revision()), LOG_I("pid", getpid()));
+    int rc = metrics_init(&n->metrics, n->server.metrics_namespace, &err);
+    if (rc == 0)
+        rc = build_loops(n, &err);
+    if (rc == 0)
+        rc = build_server(n, &err);
+    if (rc == 0)
+        rc = build_gossip(n, &err);
+    if (rc == 0)
+        rc = node_register_pages(n, &err);
+    if (rc != 0) {
+        log_line(&n->log, LOG_ERROR, "cannot start", LOG_C("err", err.msg));
+        node_free(&n);
+        return 1;
+    }
+    find_address(n);
+    *out = n;
+    return 0;
+}
+
+/* --- running ------------------------------------------------------------------------------------- */
+
+static void quit_main(void *arg)
+{
+    struct node *n = arg;
+    loop_stop(n->main);
+}
+
+void node_quit(struct node *n, int status)
+{
+    if (status != 0)
+        atomic_store(&n->priv->status, status);
+    if (!atomic_exchange(&n->priv->quit_posted, true))
+        loop_post(n->main, &n->priv->quit, quit_main, n);
+}
+
+static void *wait_for_signals(void *arg)
+{
+    struct node *n = arg;
+    sigset_t set;
+    int sig = 0;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    while (sigwait(&set, &sig) != 0) {
+    }
+    if (!atomic_load(&n->priv->stopping))
+        log_line(&n->log, LOG_INFO, "stopping", LOG_C("signal", sig == SIGINT ? "INT" : "TERM"));
+    node_quit(n, 0);
+    return NULL;
+}
+
+void node_turn_until(struct node *n, const _Atomic(bool) *done, uint32_t timeout_ms)
+{
+    mono_ms end = clock_mono_ms() + timeout_ms;
+    while (!atomic_load(done) && clock_mono_ms() < end)
+        loop_turn(n->main, 20);
+}
+
+static int start(struct node *n, struct err *err)
+{
+    int rc = 0;
+    for (unsigned i = 0; rc == 0 && i < n->thread_count; i++)
+        rc = loop_start(n->threads[i], err);
+    if (rc == 0)
+        rc = http_server_start(n->http, err);
+    if (rc == 0)
+        rc = gossip_start(n->gossip, err);
+    if (rc == 0 && n->priv->hooks->start != NULL)
+        rc = n->priv->hooks->start(n->priv->hooks->arg, err);
+    return rc;
+}
+
+static void run_drain(void *arg)
+{
+    struct node *n = arg;
+    unsigned cut = http_server_stop(n->http, n->server.grace_ms);
+    if (cut > 0)
+        log_line(&n->log, LOG_WARN, "requests were cut short by the end of the grace period",
+                 LOG_U("requests", cut));
+}
+
+static void on_drained(void *arg)
+{
+    struct node *n = arg;
+    atomic_store(&n->priv->drained, true);
+}
+
+static void on_left(void *arg)
+{
+    struct node *n = arg;
+    atomic_store(&n->priv->left, true);
+}
+
+static void stop(struct node *n)
+{
+    struct node_private *p = n->priv;
+    const struct node_hooks *hooks = p->hooks;
+    atomic_store(&p->stopping, true);
+    if (hooks->leave != NULL)
+        hooks->leave(hooks->arg);
+    p->drain = (struct pool_job){.run = run_drain, .done = on_drained, .arg = n, .home = n->main};
+    if (pool_submit(n->pool, &p->drain) == 0)
+        node_turn_until(n, &p->drained, n->server.grace_ms + 10000);
+    else
+        run_drain(n);
+    if (hooks->stop != NULL)
+        hooks->stop(hooks->arg);
+    gossip_stop(n->gossip, on_left, n);
+    node_turn_until(n, &p->left,
+                    n->gossip_settings.leave_ms + n->gossip_settings.flush_ms + LEAVE_SLACK_MS);
+    log_line(&n->log, LOG_INFO, "stopped");
+}
+
+int node_run(struct node *n, const struct node_hooks *hooks)
+{
+    struct err err = {0};
+    n->priv->hooks = hooks;
+    ASSERT(pthread_create(&n->priv->signals, NULL, wait_for_signals, n) == 0);
+    n->priv->signals_run = true;
+    int rc = start(n, &err);
+    if (rc != 0) {
+        log_line(&n->log, LOG_ERROR, "cannot start", LOG_C("err", err.msg));
+        atomic_store(&n->priv->status, 1);
+    } else {
+        log_line(&n->log, LOG_INFO, "serving", LOG_C("http", n->http_addr));
+        loop_run(n->main);
+    }
+    stop(n);
+    return atomic_load(&n->priv->status);
+}
+
+void node_free(struct node **out)
+{
+    struct node *n = *out;
+    if (n == NULL)
+        return;
+    if (n->priv->signals_run) {
+        (void)pthread_cancel(n->priv->signals); /* sigwait is a cancellation point */
+        (void)pthread_join(n->priv->signals, NULL);
+    }
+    if (n->metrics != NULL)
+        metrics_collector_remove(n->metrics, n);
+    http_server_free(&n->http);
+    rpc_server_free(&n->rpc);
+    pool_free(&n->pool);
+    gossip_free(&n->gossip);
+    ring_watch_free(&n->ring);
+    for (unsigned i = 0; i < n->thread_count; i++) {
+        loop_stop(n->threads[i]);
+        loop_join(n->threads[i]);
+        http_client_free(&n->clients[i]);
+        loop_free(&n->threads[i]);
+    }
+    if (n->main != NULL) {
+        http_client_free(&n->main_client);
+        loop_turn(n->main, 0);
+        loop_free(&n->main);
+    }
+    metrics_free(&n->metrics);
+    conf_free(&n->priv->conf);
+    mem_free(n->priv);
+    mem_free(n);
+    *out = NULL;
+}

@@ -1,0 +1,108 @@
+/* app/node_run.h - what every role stands on: configuration, log, metrics, loops, HTTP and RPC
+ * servers, gossip and the ring. Built in order, run until a signal, stopped in reverse.
+ *
+ *   struct node *node;
+ *   int status = node_init(&node, "querier", argc, argv);
+ *   if (node == NULL) return status;          -help, -version, or an error that was printed
+ *   ... register methods and routes ...
+ *   status = node_run(node, &hooks);          until SIGTERM or SIGINT
+ *   node_free(&node);
+ *
+ * The main thread runs node->main: gossip, the ring, signals, lives. The fields are for reading,
+ * after node_init() and before node_free(). Tests: tests/cluster/test_running.py. */
+#ifndef APP_NODE_RUN_H
+#define APP_NODE_RUN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app/settings.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "gossip/config.h"
+
+struct conf;
+struct gossip;
+struct http_client;
+struct http_server;
+struct loop;
+struct metrics;
+struct pool;
+struct ring;
+struct ring_watch;
+struct rpc_server;
+
+enum { NODE_THREADS_MAX = 64 };
+
+/* -server.*, -log.*: the process. */
+struct server_settings {
+    const char *http_address;
+    uint32_t http_port;
+    uint32_t http_threads;
+    uint32_t read_timeout_ms, write_timeout_ms, idle_timeout_ms;
+    uint32_t connections_max;
+    uint64_t memory_max; /* bytes of all requests under way */
+    uint32_t grace_ms;
+    const char *log_level, *log_format;
+    const char *metrics_namespace;
+    uint32_t workers; /* 0: one a core */
+};
+
+struct node {
+    const char *role; /* static */
+    struct settings settings;
+    struct server_settings server;
+    struct gossip_config gossip_settings;
+    struct log log;
+    struct metrics *metrics;
+    struct loop *main;
+    struct http_client *main_client; /* on it */
+    struct loop *threads[NODE_THREADS_MAX];
+    struct http_client *clients[NODE_THREADS_MAX]; /* one a thread */
+    unsigned thread_count;
+    struct pool *pool;
+    struct http_server *http;
+    struct rpc_server *rpc;
+    struct gossip *gossip;
+    struct ring_watch *ring; /* the ingesters' */
+    char http_addr[64];      /* host:port that others reach us at */
+    struct node_private *priv;
+};
+
+/* What a role adds; all on the main thread; any may be NULL. */
+struct node_hooks {
+    void *arg;
+    /* The loops run, gossip has started. Not 0: the process ends with status 1. */
+    int (*start)(void *arg, struct err *err);
+    /* Is it fit to work? ERR_UNAVAILABLE with what is missing. */
+    int (*ready)(void *arg, struct err *err);
+    /* The ring changed; borrowed. */
+    void (*ring_changed)(void *arg, struct ring *ring);
+    /* A signal came; requests are still taken. May use node_turn_until(). */
+    void (*leave)(void *arg);
+    /* No request is under way any more. */
+    void (*stop)(void *arg);
+};
+
+/* Parse the command line and build everything; nothing runs yet, the ports are bound. NULL in *out
+ * and the exit status when there is nothing to run. */
+int node_init(struct node **out, const char *role, int argc, char **argv);
+
+/* Run until a signal; the exit status. */
+int node_run(struct node *n, const struct node_hooks *hooks);
+
+/* End the process as a signal would, with this exit status; any thread. */
+void node_quit(struct node *n, int status);
+
+/* Turn the main loop until *done or the time is over; in hooks only. */
+void node_turn_until(struct node *n, const _Atomic(bool) *done, uint32_t timeout_ms);
+
+/* Wall clock in milliseconds and nanoseconds, for cores that take a function. */
+wall_ms node_wall_ms(void);
+int64_t node_wall_ns(void);
+
+/* NULL-safe; leaves *n NULL. */
+void node_free(struct node **n);
+
+#endif
