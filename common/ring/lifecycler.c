@@ -312,11 +312,11 @@ static int edit_task(struct lifecycler *l, struct ring_desc *d, wall_ms now)
         take_place(l, true);
         break;
     case TASK_OBSERVE:
-        if (same_tokens(&l->next.tokens, &l->entry.tokens)) {
+        if (l->next.tokens.count >= l->c.num_tokens) { /* nobody took one */
             l->next_observing = false;
             l->next.state = wanted(l);
         } else {
-            rc = top_up(l, d); /* some were taken: choose others, look again */
+            rc = top_up(l, d); /* choose others, look again */
         }
         break;
     case TASK_STATE:
