@@ -87,19 +87,6 @@ static void on_ring(void *arg, struct http_req *req)
     on_main(arg, req, page_ring);
 }
 
-static void page_members(void *arg)
-{
-    struct page *p = arg;
-    struct buf json = {0};
-    gossip_page_json(gossip_core_of(p->node->gossip), clock_wall_ms(), &json);
-    http_reply_buf(p->req, 200, "application/json", &json);
-}
-
-static void on_members(void *arg, struct http_req *req)
-{
-    on_main(arg, req, page_members);
-}
-
 static void on_config(void *arg, struct http_req *req)
 {
     struct node *n = arg;
@@ -189,7 +176,6 @@ int node_register_pages(struct node *n, struct err *err)
         {"/ready", on_ready},
         {"/metrics", on_metrics},
         {"/ring", on_ring},
-        {"/memberlist", on_members},
         {"/api/v1/status/config", on_config},
         {"/api/v1/status/buildinfo", on_buildinfo},
     };
