@@ -1,4 +1,4 @@
-/* net/http_reply_uv.c - the handler's side of a request: its answer, from any thread, and its fields.
+/* net/http_reply_uv.c - the handler's side of a request: its fields, its answer from any thread.
  *
  * The answer is built where the handler is, and queued on the thread of the request. */
 #include <stdarg.h>
@@ -170,6 +170,12 @@ void http_req_deadline(struct http_req *req, mono_ms deadline)
     ASSERT(request_of(req)->in_handler);
     if (deadline < req->deadline)
         req->deadline = deadline;
+}
+
+bool http_req_is_over(const struct http_req *req)
+{
+    const struct request *r = request_of(req);
+    return r->conn == NULL || r->at == AT_ANSWER;
 }
 
 void http_req_on_cancel(struct http_req *req, loop_fn fn, void *arg)

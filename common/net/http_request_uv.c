@@ -2,8 +2,8 @@
  *
  * libmicrohttpd calls http_on_request() when the headers are complete, for each piece of the body,
  * at its end, and again after a resume. An answer can be queued in the first and in the last of
- * these, never in between: a refusal that comes while a body is read waits for its end, or, when the
- * body is too long for that, closes the connection. */
+ * these, never in between: a refusal that comes while a body is read waits for its end, or, when
+ * the body is too long for that, closes the connection. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -248,6 +248,7 @@ static int request_new(struct request **out, struct http_thread *t, struct conn 
                                .began = loop_now(t->loop),
                                .deadline = MONO_NEVER,
                                .arena = a,
+                               .memory = &t->server->memory,
                                .loop = t->loop,
                                .thread = t->index};
     if (r->pub.path.data == NULL) {

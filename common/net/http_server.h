@@ -40,6 +40,7 @@ struct http_req {
     mono_ms began;          /* headers were complete */
     mono_ms deadline;       /* at this time the server itself answers 504 */
     struct arena *arena;    /* for the handler; in the server's budget; freed with the request */
+    struct mem_account *memory; /* the server's budget, for what the handler takes beside it */
     struct loop *loop;      /* the thread of this request */
     unsigned thread;        /* its index, 0 .. threads-1 */
     const struct http_route *route;
@@ -174,6 +175,10 @@ void http_req_query(const struct http_req *req, struct buf *out);
 /* Bring the deadline forward; a later one than the present is ignored. Request's thread only,
  * from inside the handler. */
 void http_req_deadline(struct http_req *req, mono_ms deadline);
+
+/* True when the server has answered already, or the client is known to be gone: what would be
+ * replied is thrown away. Request's thread only. */
+bool http_req_is_over(const struct http_req *req);
 
 /* Have `fn(arg)` called on the request's thread should the server answer it before the handler
  * does (deadline, stop): a chance to cancel work. http_reply() is owed all the same. Request's

@@ -1,7 +1,7 @@
 /* net/http_server_uv.c - the life of the HTTP server: sockets, threads, routes, start and stop.
  *
- * Each loop runs one libmicrohttpd daemon in external epoll mode: its epoll descriptor is watched by
- * the loop, and a prepare handle runs it once per turn after answers came. Suspended requests are
+ * Each loop runs one libmicrohttpd daemon in external epoll mode: its epoll descriptor is watched
+ * by the loop, and a prepare handle runs it once per turn after answers came. Suspended requests are
  * resumed on their own thread only. */
 #include "net/http_server.h"
 

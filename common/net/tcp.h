@@ -31,7 +31,8 @@ struct tcp_events {
      * connection with code 0. */
     void (*on_eof)(struct tcp_conn *c, void *arg);
     /* It is over: 0 (closed by us, or an end of stream as above), ERR_TIMEOUT (deadline),
-     * ERR_REFUSED, ERR_CLOSED (reset by the peer), ERR_IO. The connection is gone when this returns. */
+     * ERR_REFUSED, ERR_CLOSED (reset by the peer), ERR_IO. The connection is gone when this
+     * returns. */
     void (*on_end)(struct tcp_conn *c, int code, void *arg);
 };
 

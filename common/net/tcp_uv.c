@@ -331,8 +331,8 @@ struct addr tcp_local(const struct tcp_conn *c)
 
 /* --- writing ------------------------------------------------------------------------------- */
 
-/* All is sent. Closing at once would reset the connection if the peer still sends, and the reset may
- * overtake our last bytes: wait a moment for its end. */
+/* All is sent. Closing at once would reset the connection if the peer still sends, and the reset
+ * may overtake our last bytes: wait a moment for its end. */
 static void linger(struct tcp_conn *c)
 {
     if (c->eof) {

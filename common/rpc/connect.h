@@ -88,8 +88,17 @@ enum rpc_coding { RPC_IDENTITY, RPC_GZIP, RPC_LZ4 };
 int rpc_coding_parse(struct str text, enum rpc_coding *out);
 
 /* The coding for an answer: the first of Accept-Encoding that we know, as connect-go picks it;
- * without that header (data NULL) the request's own. */
-enum rpc_coding rpc_coding_pick(struct str accept, enum rpc_coding request);
+ * without that header (data NULL) the request's own. lz4 only counts when it may be spoken. */
+enum rpc_coding rpc_coding_pick(struct str accept, enum rpc_coding request, bool lz4);
+
+/* Unpack a body into *out (old content dropped), at most `limit` bytes of it. Identity copies; no
+ * bytes at all are an empty message in every coding. lz4 is ours: the size as 4 bytes, little
+ * endian, then one block. ERR_PARSE, ERR_LIMIT, ERR_NOMEM. */
+int rpc_unpack(enum rpc_coding coding, struct str in, size_t limit, struct buf *out,
+               struct err *err);
+
+/* Append a packed body. ERR_NOMEM, ERR_LIMIT, which is also out's. */
+int rpc_pack(enum rpc_coding coding, struct str in, struct buf *out);
 
 /* "identity", "gzip", "lz4". */
 const char *rpc_coding_name(enum rpc_coding coding);

@@ -78,11 +78,11 @@ int rpc_server_add(struct rpc_server *s, const struct rpc_method *methods, size_
 /* After http_server_free(). NULL-safe; leaves *s NULL. */
 void rpc_server_free(struct rpc_server **s);
 
-/* Add a header to the answer to come; copied. Unknown failures are answered as internal. */
+/* Add a header to the answer to come; copied. Without memory it is left out. */
 void rpc_header(struct rpc_call *call, const char *name, struct str value);
 
 /* Answer with a struct of the method's response type; it is encoded in the request's codec before
- * this returns. Any thread; the call is gone afterwards. */
+ * this returns, and may borrow from the request. Any thread; the call is gone afterwards. */
 void rpc_reply(struct rpc_call *call, const void *response);
 
 /* Answer with a message that is encoded already, in call->codec; taken out of the buffer, which is
