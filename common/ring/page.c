@@ -21,9 +21,9 @@ static void date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day)
 
 void ring_page_time(wall_ms t, struct buf *out)
 {
-    int64_t s = t >= 0 ? t / 1000 : -((999 - t) / 1000);
+    int64_t s = t / 1000 - (t % 1000 < 0);
     int64_t ms = t - s * 1000;
-    int64_t days = s >= 0 ? s / 86400 : -((86399 - s) / 86400);
+    int64_t days = s / 86400 - (s % 86400 < 0);
     int64_t of_day = s - days * 86400, year = 0;
     unsigned month = 0, day = 0;
     if (days > -719528 && days < 2932897) /* years 1 to 9999 */

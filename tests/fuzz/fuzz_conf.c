@@ -31,6 +31,8 @@ static const char *env(void *arg, const char *name)
     return name[0] == 'A' ? "value" : NULL;
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_target t;
