@@ -167,6 +167,11 @@ $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(TESTLIB) $(LIBS_ALL)
 	@$(if $(V),,echo "  LD $(@F)")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(TESTLIB) $(LIBS_ALL) $(DEPS_LIBS)
 
+$(B)/tests/interop/%: $(B)/obj/tests/interop/%.o $(TESTLIB) $(LIBS_ALL)
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  LD $(@F)")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(TESTLIB) $(LIBS_ALL) $(DEPS_LIBS)
+
 # A target is LLVMFuzzerTestOneInput(); replay.c is a main() that runs the corpus through it, so that
 # gcc and the sanitizers can too. `make fuzz` links libFuzzer instead.
 $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(TESTLIB) $(LIBS_ALL)
