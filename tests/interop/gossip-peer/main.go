@@ -185,7 +185,7 @@ func main() {
 	cfg.Codecs = []codec.Codec{textCodec{}}
 	logger := log.NewLogfmtLogger(log.NewSyncWriter(os.Stderr))
 	registry := prometheus.NewRegistry()
-	provider := dns.NewProvider(logger, registry, dns.GolangResolverType)
+	provider := dns.NewProvider(dns.GolangResolverType, 1, logger, registry)
 	service := memberlist.NewKVInitService(&cfg, logger, provider, registry)
 	if err := services.StartAndAwaitRunning(context.Background(), service); err != nil {
 		panic(err)
