@@ -1,0 +1,96 @@
+/* distributor: takes profiles, finds their replicas in the ring, answers at quorum. */
+#include "push.h"
+#include "write.h"
+
+#include "app/node_run.h"
+#include "metrics/metrics.h"
+#include "net/http_server.h"
+#include "ring/lookup.h"
+#include "ring/ring_uv.h"
+
+#include <stdio.h>
+
+/* The role: what main() owns beside the node. */
+struct distributor {
+    struct node *node;
+    struct writer *writer;
+    struct pusher pusher;
+    struct push_metrics push_metrics;
+    struct write_metrics write_metrics;
+};
+
+static struct profile_limits limits_of(const struct limit_settings *l)
+{
+    return (struct profile_limits){
+        .profile_size_bytes = l->profile_bytes_max,
+        .samples = l->samples_max,
+        .sample_labels = l->sample_labels_max,
+        .stack_depth = l->depth_max,
+        .symbol_bytes = l->symbol_max,
+        .label_name_bytes = l->label_name_max,
+        .label_value_bytes = l->label_value_max,
+        .label_names = l->label_names_max,
+        .sanitize_label_names = !l->disable_sanitization,
+        .reject_older_ns = l->reject_older_ms * 1000000,
+        .reject_newer_ns = l->reject_newer_ms * 1000000,
+    };
+}
+
+static int build(struct distributor *d, struct err *err)
+{
+    struct node *n = d->node;
+    int rc = metrics_register(n->metrics, push_metric_rows, &d->push_metrics, NULL, err);
+    if (rc == 0)
+        rc = metrics_register(n->metrics, write_metric_rows, &d->write_metrics, NULL, err);
+    if (rc != 0)
+        return rc;
+    gauge_set(d->push_metrics.replication_factor, n->settings.ring.replication_factor);
+    struct writer_config writer = {.ring = n->ring,
+                                   .replication_factor = n->settings.ring.replication_factor,
+                                   .timeout_ms = n->settings.distributor.push_timeout_ms,
+                                   .metrics = &d->write_metrics,
+                                   .now = node_wall_ms};
+    rc = writer_init(&d->writer, &writer);
+    if (rc != 0)
+        return err_set(err, rc, "no memory for the writer");
+    d->pusher = (struct pusher){
+        .writer = d->writer,
+        .clients = n->clients,
+        .pool = n->pool,
+        .rpc = n->rpc,
+        .limits = limits_of(&n->settings.limits),
+        .body_max = (uint64_t)(n->settings.distributor.body_limit_mb * 1048576),
+        .metrics = &d->push_metrics,
+        .now_ns = node_wall_ns,
+    };
+    rc = push_register(&d->pusher, n->rpc, err);
+    return rc != 0 ? rc : ingest_register(&d->pusher, n->http, err);
+}
+
+static int is_ready(void *arg, struct err *err)
+{
+    struct distributor *d = arg;
+    struct ring *ring = ring_watch_hold(d->node->ring);
+    size_t tokens = ring == NULL ? 0 : ring_token_count(ring);
+    ring_drop(&ring);
+    return tokens > 0 ? 0 : err_set(err, ERR_UNAVAILABLE, "no ingester in the ring yet");
+}
+
+int main(int argc, char **argv)
+{
+    struct distributor d = {0};
+    struct err err = {0};
+    int status = node_init(&d.node, "distributor", argc, argv);
+    if (d.node == NULL)
+        return status;
+    if (build(&d, &err) == 0) {
+        struct node_hooks hooks = {.arg = &d, .ready = is_ready};
+        status = node_run(d.node, &hooks);
+    } else {
+        (void)fprintf(stderr, "distributor: %s\n", err.msg);
+        status = 1;
+    }
+    node_free(&d.node);
+    writer_free(&d.writer); /* after the clients: their last calls end in it */
+    return status;
+}
