@@ -22,16 +22,22 @@ struct member {
     uint64_t owned;
 };
 
+/* Where tokens and zones are. The same for all views between two changes of them, which are far
+ * rarer than heartbeats: shared, counted. */
+struct topology {
+    _Atomic uint32_t refs;
+    struct point *points; /* sorted by token; no two alike */
+    size_t point_count;
+    struct member *members; /* parallel to the desc */
+    uint32_t *zone_members; /* of each zone that has tokens: members, with tokens or without */
+    uint32_t zone_count;
+};
+
 struct ring {
     _Atomic uint32_t refs;
     struct ring_desc *desc;
     struct ring_options options; /* without the borrowed zones */
-    struct point *points;        /* sorted by token; no two alike */
-    size_t point_count;
-    struct member *members; /* parallel to the desc */
-    struct str *zones;      /* sorted; of members that have tokens; borrowed from the desc */
-    uint32_t *zone_members; /* members of each, with tokens or without */
-    uint32_t zone_count;
+    struct topology *t;
 };
 
 static int by_token(const void *a, const void *b)
@@ -62,90 +68,132 @@ static int copy_desc(struct ring *r, const struct ring_desc *from, const struct 
     return rc;
 }
 
-static int place_tokens(struct ring *r)
+static int place_tokens(struct topology *t, const struct ring_desc *d)
 {
     size_t sum = 0, n = 0, kept = 0;
-    for (size_t i = 0; i < ring_desc_count(r->desc); i++)
-        sum += ring_desc_at(r->desc, i)->token_count;
-    r->points = mem_calloc(sum + 1, sizeof *r->points);
-    if (r->points == NULL)
+    for (size_t i = 0; i < ring_desc_count(d); i++)
+        sum += ring_desc_at(d, i)->token_count;
+    t->points = mem_calloc(sum + 1, sizeof *t->points);
+    if (t->points == NULL)
         return ERR_NOMEM;
-    for (size_t i = 0; i < ring_desc_count(r->desc); i++) {
-        const struct ring_instance *in = ring_desc_at(r->desc, i);
+    for (size_t i = 0; i < ring_desc_count(d); i++) {
+        const struct ring_instance *in = ring_desc_at(d, i);
         for (uint32_t k = 0; k < in->token_count; k++)
-            r->points[n++] = (struct point){in->tokens[k], (uint32_t)i};
+            t->points[n++] = (struct point){in->tokens[k], (uint32_t)i};
     }
     if (n > 0)
-        qsort(r->points, n, sizeof *r->points, by_token);
+        qsort(t->points, n, sizeof *t->points, by_token);
     for (size_t i = 0; i < n; i++) /* of members that still share one the lower id has it */
-        if (kept == 0 || r->points[kept - 1].token != r->points[i].token)
-            r->points[kept++] = r->points[i];
-    r->point_count = kept;
+        if (kept == 0 || t->points[kept - 1].token != t->points[i].token)
+            t->points[kept++] = t->points[i];
+    t->point_count = kept;
     return 0;
 }
 
-static uint32_t zone_index(const struct ring *r, struct str zone)
+/* Number the zones of members that have tokens, in order of their names. */
+static int number_zones(struct topology *t, const struct ring_desc *d)
 {
-    const struct str *z =
-        r->zone_count == 0 ? NULL
-                           : bsearch(&zone, r->zones, r->zone_count, sizeof *r->zones, by_text);
-    return z == NULL ? NO_ZONE : (uint32_t)(z - r->zones);
-}
-
-static int list_zones(struct ring *r)
-{
-    size_t count = ring_desc_count(r->desc), n = 0;
-    r->members = mem_calloc(count + 1, sizeof *r->members);
-    r->zones = mem_calloc(count + 1, sizeof *r->zones);
-    r->zone_members = mem_calloc(count + 1, sizeof *r->zone_members);
-    if (r->members == NULL || r->zones == NULL || r->zone_members == NULL)
+    size_t count = ring_desc_count(d), n = 0;
+    t->members = mem_calloc(count + 1, sizeof *t->members);
+    t->zone_members = mem_calloc(count + 1, sizeof *t->zone_members);
+    struct str *zones = mem_calloc(count + 1, sizeof *zones);
+    if (t->members == NULL || t->zone_members == NULL || zones == NULL) {
+        mem_free(zones);
         return ERR_NOMEM;
-    for (size_t i = 0; i < count; i++)
-        if (ring_desc_at(r->desc, i)->token_count > 0)
-            r->zones[n++] = ring_desc_at(r->desc, i)->zone;
-    if (n > 0)
-        qsort(r->zones, n, sizeof *r->zones, by_text);
-    for (size_t i = 0; i < n; i++)
-        if (r->zone_count == 0 || !str_eq(r->zones[r->zone_count - 1], r->zones[i]))
-            r->zones[r->zone_count++] = r->zones[i];
-    for (size_t i = 0; i < count; i++) {
-        uint32_t z = zone_index(r, ring_desc_at(r->desc, i)->zone);
-        r->members[i].zone = z;
-        if (z != NO_ZONE)
-            r->zone_members[z]++;
     }
+    for (size_t i = 0; i < count; i++)
+        if (ring_desc_at(d, i)->token_count > 0)
+            zones[n++] = ring_desc_at(d, i)->zone;
+    if (n > 0)
+        qsort(zones, n, sizeof *zones, by_text);
+    for (size_t i = 0; i < n; i++)
+        if (t->zone_count == 0 || !str_eq(zones[t->zone_count - 1], zones[i]))
+            zones[t->zone_count++] = zones[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct str *z = t->zone_count == 0
+                                  ? NULL
+                                  : bsearch(&ring_desc_at(d, i)->zone, zones, t->zone_count,
+                                            sizeof *zones, by_text);
+        t->members[i].zone = z == NULL ? NO_ZONE : (uint32_t)(z - zones);
+        if (z != NULL)
+            t->zone_members[z - zones]++;
+    }
+    mem_free(zones);
     return 0;
 }
 
 /* Distances within each zone. Walks the ring twice, so that every first token finds the last
  * one of its zone behind it; only the second round counts. */
-static int measure_ownership(struct ring *r)
+static int measure_ownership(struct topology *t)
 {
-    uint32_t *before = mem_calloc((size_t)r->zone_count + 1, sizeof *before);
-    uint32_t *tokens = mem_calloc((size_t)r->zone_count + 1, sizeof *tokens);
+    uint32_t *before = mem_calloc((size_t)t->zone_count + 1, sizeof *before);
+    uint32_t *tokens = mem_calloc((size_t)t->zone_count + 1, sizeof *tokens);
     if (before == NULL || tokens == NULL) {
         mem_free(before);
         mem_free(tokens);
         return ERR_NOMEM;
     }
     for (unsigned round = 0; round < 2; round++)
-        for (size_t i = 0; i < r->point_count; i++) {
-            struct member *m = &r->members[r->points[i].member];
+        for (size_t i = 0; i < t->point_count; i++) {
+            struct member *m = &t->members[t->points[i].member];
             ASSERT(m->zone != NO_ZONE); /* it has a token */
             if (round == 0)
                 tokens[m->zone]++;
             else if (tokens[m->zone] == 1)
                 m->owned += 1ull << 32;
             else
-                m->owned += (uint32_t)(r->points[i].token - before[m->zone]);
-            before[m->zone] = r->points[i].token;
+                m->owned += (uint32_t)(t->points[i].token - before[m->zone]);
+            before[m->zone] = t->points[i].token;
         }
     mem_free(before);
     mem_free(tokens);
     return 0;
 }
 
-int ring_init(struct ring **out, const struct ring_desc *desc,
+static void drop_topology(struct topology *t)
+{
+    if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    mem_free(t->points);
+    mem_free(t->members);
+    mem_free(t->zone_members);
+    mem_free(t);
+}
+
+static int make_topology(struct topology **out, const struct ring_desc *d)
+{
+    struct topology *t = mem_zalloc(sizeof *t);
+    if (t == NULL)
+        return ERR_NOMEM;
+    atomic_init(&t->refs, 1);
+    int rc = place_tokens(t, d);
+    if (rc == 0)
+        rc = number_zones(t, d);
+    if (rc == 0)
+        rc = measure_ownership(t);
+    if (rc != 0) {
+        drop_topology(t);
+        return rc;
+    }
+    *out = t;
+    return 0;
+}
+
+/* Same members, zones and tokens. */
+static bool same_topology(const struct ring_desc *a, const struct ring_desc *b)
+{
+    bool same = ring_desc_count(a) == ring_desc_count(b);
+    for (size_t i = 0; same && i < ring_desc_count(a); i++) {
+        const struct ring_instance *x = ring_desc_at(a, i), *y = ring_desc_at(b, i);
+        same = str_eq(x->id, y->id) && str_eq(x->zone, y->zone) &&
+               x->token_count == y->token_count &&
+               (x->token_count == 0 ||
+                memcmp(x->tokens, y->tokens, x->token_count * sizeof *x->tokens) == 0);
+    }
+    return same;
+}
+
+int ring_next(struct ring **out, const struct ring *before, const struct ring_desc *desc,
               const struct ring_options *options, struct err *err)
 {
     if (options->replication_factor == 0)
@@ -158,18 +206,24 @@ int ring_init(struct ring **out, const struct ring_desc *desc,
     r->options.excluded_zones = NULL;
     r->options.excluded_zone_count = 0;
     int rc = copy_desc(r, desc, options);
-    if (rc == 0)
-        rc = place_tokens(r);
-    if (rc == 0)
-        rc = list_zones(r);
-    if (rc == 0)
-        rc = measure_ownership(r);
+    if (rc == 0 && before != NULL && same_topology(before->desc, r->desc)) {
+        r->t = before->t;
+        atomic_fetch_add_explicit(&r->t->refs, 1, memory_order_relaxed);
+    } else if (rc == 0) {
+        rc = make_topology(&r->t, r->desc);
+    }
     if (rc != 0) {
         ring_drop(&r);
         return err_set(err, rc, "%s", err_text(rc));
     }
     *out = r;
     return 0;
+}
+
+int ring_init(struct ring **out, const struct ring_desc *desc,
+              const struct ring_options *options, struct err *err)
+{
+    return ring_next(out, NULL, desc, options, err);
 }
 
 struct ring *ring_hold(struct ring *r)
@@ -185,10 +239,7 @@ void ring_drop(struct ring **r)
     if (mine == NULL || atomic_fetch_sub_explicit(&mine->refs, 1, memory_order_acq_rel) > 1)
         return;
     ring_desc_free(&mine->desc);
-    mem_free(mine->points);
-    mem_free(mine->members);
-    mem_free(mine->zones);
-    mem_free(mine->zone_members);
+    drop_topology(mine->t);
     mem_free(mine);
 }
 
@@ -209,18 +260,18 @@ const struct ring_instance *ring_find(const struct ring *r, struct str id)
 
 size_t ring_token_count(const struct ring *r)
 {
-    return r->point_count;
+    return r->t->point_count;
 }
 
 size_t ring_zone_count(const struct ring *r)
 {
-    return r->zone_count;
+    return r->t->zone_count;
 }
 
 uint64_t ring_owned(const struct ring *r, struct str id)
 {
     const struct ring_instance *in = ring_find(r, id);
-    return in == NULL ? 0 : r->members[in - ring_at(r, 0)].owned;
+    return in == NULL ? 0 : r->t->members[in - ring_at(r, 0)].owned;
 }
 
 void ring_set_reset(struct ring_set *s)
@@ -254,15 +305,15 @@ static bool set_has(const struct ring_set *s, const struct ring_instance *in)
 /* First point behind the token, going round. */
 static size_t first_behind(const struct ring *r, uint32_t token)
 {
-    size_t low = 0, high = r->point_count;
+    size_t low = 0, high = r->t->point_count;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (r->points[mid].token > token)
+        if (r->t->points[mid].token > token)
             high = mid;
         else
             low = mid + 1;
     }
-    return low == r->point_count ? 0 : low;
+    return low == r->t->point_count ? 0 : low;
 }
 
 static bool state_in(uint32_t op, int32_t state, unsigned shift)
@@ -277,8 +328,8 @@ struct zone_tally {
 
 static bool zones_are_done(const struct ring *r, const struct zone_tally *t, uint32_t target)
 {
-    for (uint32_t z = 0; z < r->zone_count; z++)
-        if (t[z].found < target && t[z].examined < r->zone_members[z])
+    for (uint32_t z = 0; z < r->t->zone_count; z++)
+        if (t[z].found < target && t[z].examined < r->t->zone_members[z])
             return false;
     return true;
 }
@@ -292,14 +343,14 @@ static int walk(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf,
     if (target == 0)
         target = 1;
     size_t at = first_behind(r, token);
-    for (size_t i = 0; i < r->point_count && out->count < size && out->count < ring_count(r);
+    for (size_t i = 0; i < r->t->point_count && out->count < size && out->count < ring_count(r);
          i++) {
         if (tally != NULL && zones_are_done(r, tally, target))
             break;
-        uint32_t index = r->points[(at + i) % r->point_count].member;
+        uint32_t index = r->t->points[(at + i) % r->t->point_count].member;
         const struct ring_instance *in = ring_at(r, index);
         struct zone_tally *zone =
-            tally != NULL && in->zone.len > 0 ? &tally[r->members[index].zone] : NULL;
+            tally != NULL && in->zone.len > 0 ? &tally[r->t->members[index].zone] : NULL;
         if (set_has(out, in) || (zone != NULL && zone->found >= target))
             continue;
         if (zone != NULL)
@@ -320,11 +371,11 @@ int ring_set_of(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf,
     struct zone_tally few[ZONES_ON_STACK] = {{0, 0}}, *many = NULL, *tally = NULL;
     out->count = 0;
     out->max_errors = out->max_unavailable_zones = 0;
-    if (r->point_count == 0)
+    if (r->t->point_count == 0)
         return err_set(err, ERR_UNAVAILABLE, "empty ring");
     if (r->options.zone_aware) {
-        if (r->zone_count > ZONES_ON_STACK &&
-            (many = mem_calloc(r->zone_count, sizeof *many)) == NULL)
+        if (r->t->zone_count > ZONES_ON_STACK &&
+            (many = mem_calloc(r->t->zone_count, sizeof *many)) == NULL)
             return err_set(err, ERR_NOMEM, "out of memory");
         tally = many == NULL ? few : many;
     }
@@ -403,8 +454,8 @@ static int all_of_zones(const struct ring *r, uint32_t op, wall_ms now, struct r
         if (!known)
             rc = set_add(&sick, in);
     }
-    uint32_t zones = r->zone_count < r->options.replication_factor
-                         ? r->zone_count
+    uint32_t zones = r->t->zone_count < r->options.replication_factor
+                         ? r->t->zone_count
                          : r->options.replication_factor;
     if (rc == 0 && sick.count > zones / 2)
         rc = err_set(err, ERR_UNAVAILABLE, "%s", too_many);
@@ -426,7 +477,7 @@ int ring_set_all(const struct ring *r, uint32_t op, wall_ms now, struct ring_set
                  struct err *err)
 {
     out->count = 0;
-    if (r->point_count == 0)
+    if (r->t->point_count == 0)
         return err_set(err, ERR_UNAVAILABLE, "empty ring");
     int rc = ring_set_healthy(r, op, now, out, err);
     if (rc != 0)

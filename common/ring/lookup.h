@@ -42,6 +42,11 @@ struct ring;
 int ring_init(struct ring **out, const struct ring_desc *desc,
               const struct ring_options *options, struct err *err);
 
+/* As ring_init(), made from the view before (may be NULL): while members, zones and tokens are
+ * the same, as between two heartbeats, it shares them, and costs a copy of the members only. */
+int ring_next(struct ring **out, const struct ring *before, const struct ring_desc *desc,
+              const struct ring_options *options, struct err *err);
+
 /* Take and drop a reference. ring_drop is NULL-safe and leaves NULL; the last one frees. */
 struct ring *ring_hold(struct ring *r);
 void ring_drop(struct ring **r);

@@ -312,6 +312,34 @@ static void a_view_lives_as_long_as_somebody_holds_it(void **state)
     ring_drop(&mine); /* NULL-safe */
 }
 
+static void the_next_view_shares_tokens_and_sees_new_states(void **state)
+{
+    (void)state;
+    const struct ring_options o = {
+        .replication_factor = 3, .zone_aware = true, .heartbeat_timeout_ms = 60000};
+    six_in_three_zones();
+    build(3, true);
+    for (int i = 0; i < 3; i++) {
+        struct ring *next = NULL;
+        if (i == 0)
+            add("a1", "za", RING_LEAVING, 0, TOKENS(100));
+        if (i == 1)
+            add("a1", "za", RING_ACTIVE, 0, TOKENS(100, 700)); /* tokens change */
+        if (i == 2)
+            add("a0", "za", RING_ACTIVE, 0, NULL, 0); /* a member more, before all others */
+        assert_int_equal(ring_next(&next, ring, desc, &o, &err), 0);
+        ring_drop(&ring); /* the next one needs nothing of it */
+        ring = next;
+        assert_int_equal(ring_set_of(ring, 650, RING_WRITE, 0, &set, &err), 0);
+        assert_string_equal(ids(), i == 0 ? "a1,a2,b1,c1" : "a1,b1,c1");
+        assert_int_equal(ring_set_of(ring, 150, RING_WRITE, 0, &set, &err), 0);
+        assert_string_equal(ids(), "a2,b1,c1");
+        assert_true(ring_owned(ring, STR("a2")) == 100);
+        assert_int_equal(ring_token_count(ring), i == 0 ? 6 : 7);
+    }
+    assert_int_equal(ring_count(ring), 7);
+}
+
 /* The plain rule without zones, written a second time and slowly: sort members by the distance
  * from the token to their nearest token, take them until the set is full. */
 static uint32_t distance(const struct ring_instance *in, uint32_t token)
@@ -412,6 +440,7 @@ int main(void)
         TEST(ownership_is_measured_within_a_zone),
         TEST(excluded_zones_are_not_there),
         TEST(a_view_lives_as_long_as_somebody_holds_it),
+        TEST(the_next_view_shares_tokens_and_sees_new_states),
         TEST(random_rings_agree_with_a_naive_walk),
         TEST(out_of_memory_is_an_error),
     };
