@@ -30,7 +30,7 @@ static void on_value(void *arg, struct str key, const void *value)
     (void)key;
     if (value == NULL)
         return; /* the key was deleted: keep what was known */
-    if (ring_init(&ring, value, &w->c.options, &err) != 0) {
+    if (ring_next(&ring, w->ring, value, &w->c.options, &err) != 0) {
         log_line(&w->c.log, LOG_ERROR, "the ring's view cannot be made", LOG_C("err", err.msg));
         return;
     }
