@@ -74,16 +74,20 @@ struct arena *push_arena(struct push *push)
     return push->arena;
 }
 
-struct pusher *push_owner(struct push *push)
+struct buf *push_buffer(struct push *push)
 {
-    return push->owner;
+    struct unpacked *u = arena_zalloc(push->arena, sizeof *u);
+    if (u == NULL)
+        return NULL;
+    u->next = push->unpacked;
+    push->unpacked = u;
+    return &u->bytes;
 }
 
 /* --- filling, on the pool -------------------------------------------------------------------------- */
 
-void push_refuse(struct push *push, size_t index, int code, enum discard reason, const char *text)
+static void refuse(struct push *push, size_t index, int code, const char *text)
 {
-    (void)reason;
     if (push->code == 0)
         push->code = code;
     push->message.limit = MESSAGE_MAX;
@@ -115,10 +119,10 @@ static int keep_streams(struct push *push, const struct ingest_result *r)
     return 0;
 }
 
-/* What became of one profile. */
-static void note_result(struct push *push, size_t index, int rc, const struct ingest_result *r,
-                        const struct err *err)
+void push_note(struct push *push, size_t index, int rc, const struct ingest_result *r,
+               const struct err *err)
 {
+    push->profiles++;
     struct push_metrics *m = push->owner->metrics;
     counter_inc(COUNTER_AT(m->received_profiles, push->tenant));
     counter_add(COUNTER_AT(m->received_bytes, push->tenant, STR("received")), r->bytes);
@@ -128,11 +132,11 @@ static void note_result(struct push *push, size_t index, int rc, const struct in
         return;
     enum discard reason = r->reason == DISCARD_NONE ? DISCARD_UNKNOWN : r->reason;
     discard(push, reason, r->samples, r->bytes);
-    push_refuse(push, index, rc == ERR_NOMEM ? ERR_LIMIT : ERR_INVAL, reason,
-                err->msg[0] != '\0' ? err->msg : err_text(rc));
+    refuse(push, index, rc == ERR_NOMEM ? ERR_LIMIT : rc == ERR_UNIMPLEMENTED ? rc : ERR_INVAL,
+           err->msg[0] != '\0' ? err->msg : err_text(rc));
 }
 
-static struct ingest ingest_of(struct push *push)
+struct ingest push_ingest(struct push *push)
 {
     return (struct ingest){.arena = push->arena,
                            .form = push->form,
@@ -151,12 +155,10 @@ static int unpack(struct push *push, struct str *raw, enum discard *reason, stru
     if (raw->len == 0)
         return err_set(err, ERR_PARSE, "profile is empty");
     if (gzip_detect(*raw)) {
-        struct unpacked *u = arena_zalloc(push->arena, sizeof *u);
-        if (u == NULL)
+        struct buf *bytes = push_buffer(push);
+        if (bytes == NULL)
             return err_set(err, ERR_NOMEM, "no memory for the profile");
-        u->next = push->unpacked;
-        push->unpacked = u;
-        int rc = gzip_unpack(*raw, (size_t)max, &u->bytes, err);
+        int rc = gzip_unpack(*raw, (size_t)max, bytes, err);
         if (rc == ERR_LIMIT) {
             *reason = max == left ? DISCARD_BODY_SIZE_LIMIT : DISCARD_PROFILE_SIZE_LIMIT;
             return err_set(err, ERR_LIMIT, "profile exceeds the size limit of %llu bytes unpacked",
@@ -164,36 +166,25 @@ static int unpack(struct push *push, struct str *raw, enum discard *reason, stru
         }
         if (rc != 0)
             return rc;
-        *raw = buf_view(&u->bytes);
+        *raw = buf_view(bytes);
     }
     push->bytes += raw->len;
     return 0;
 }
 
-void push_profile(struct push *push, size_t index, struct str raw, const struct label *labels,
-                  size_t count)
+/* Take one profile, gzip'd or not. */
+static void take_profile(struct push *push, size_t index, struct str raw,
+                         const struct label *labels, size_t count)
 {
     struct err err = {0};
     struct ingest_result r = {.bytes = raw.len};
-    struct ingest in = ingest_of(push);
-    push->profiles++;
+    struct ingest in = push_ingest(push);
     int rc = unpack(push, &raw, &r.reason, &err);
     if (rc == 0) {
         r.reason = DISCARD_NONE;
         rc = ingest_profile(&in, raw, labels, count, &r, &err);
     }
-    note_result(push, index, rc, &r, &err);
-}
-
-void push_decoded(struct push *push, size_t index, struct pprof *p, const struct label *labels,
-                  size_t count)
-{
-    struct err err = {0};
-    struct ingest_result r = {0};
-    struct ingest in = ingest_of(push);
-    push->profiles++;
-    int rc = ingest_decoded(&in, p, labels, count, &r, &err);
-    note_result(push, index, rc, &r, &err);
+    push_note(push, index, rc, &r, &err);
 }
 
 static void run_fill(void *arg)
@@ -298,13 +289,13 @@ static void fill_push(void *arg, struct push *push)
         const struct push_v1_raw_profile_series *s = &r->series[i];
         struct label *labels = arena_calloc(push->arena, s->labels_count + 1, sizeof *labels);
         if (labels == NULL) {
-            push_refuse(push, i, ERR_LIMIT, DISCARD_UNKNOWN, "no memory for labels");
+            refuse(push, i, ERR_LIMIT, "no memory for labels");
             return;
         }
         for (size_t k = 0; k < s->labels_count; k++)
             labels[k] = (struct label){s->labels[k].name, s->labels[k].value};
         for (size_t k = 0; k < s->samples_count; k++)
-            push_profile(push, i, s->samples[k].raw_profile, labels, s->labels_count);
+            take_profile(push, i, s->samples[k].raw_profile, labels, s->labels_count);
     }
 }
 
@@ -326,6 +317,7 @@ static void on_push(void *arg, struct rpc_call *call)
 
 int push_register(struct pusher *p, struct rpc_server *rpc, struct err *err)
 {
+    static struct msg_limits limits; /* a profile in JSON is base64: as large as any */
     static struct rpc_method method = {"/push.v1.PusherService/Push",
                                        &push_v1_push_request_msg,
                                        &push_v1_push_response_msg,
@@ -334,7 +326,8 @@ int push_register(struct pusher *p, struct rpc_server *rpc, struct err *err)
                                        0,
                                        0,
                                        0,
-                                       NULL};
+                                       &limits};
+    limits.json_bytes_max = (size_t)p->body_max;
     method.arg = p;
     method.body_max = (size_t)p->body_max;
     return rpc_server_add(rpc, &method, 1, err);

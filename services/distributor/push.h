@@ -13,15 +13,13 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "metrics/metrics.h"
-#include "profile/validate.h"
+#include "profile/ingest.h"
 #include "rpc/connect.h"
 
 struct http_client;
 struct http_req;
 struct http_server;
-struct label;
 struct pool;
-struct pprof;
 struct rpc_server;
 struct writer;
 
@@ -60,7 +58,7 @@ struct push;
 /* The end of a push, on the request's loop: RPC_OK, or a code and its text. `push` is gone. */
 typedef void (*push_reply_fn)(void *arg, enum rpc_code code, const char *message);
 
-/* Fill a push on the pool: calls push_profile() for each profile. */
+/* Fill a push on the pool: calls push_note() for each profile. */
 typedef void (*push_fill_fn)(void *arg, struct push *push);
 
 /* Start one for a request: `fill` on the pool, `reply` at the end. ERR_NOMEM, ERR_LIMIT (too many
@@ -68,19 +66,17 @@ typedef void (*push_fill_fn)(void *arg, struct push *push);
 int push_start(struct pusher *p, struct http_req *req, struct str tenant, push_fill_fn fill,
                push_reply_fn reply, void *arg, struct err *err);
 
-/* Take one profile, gzip'd or not, `index` the number of its series. */
-void push_profile(struct push *push, size_t index, struct str raw, const struct label *labels,
-                  size_t count);
+/* What takes profiles into this push's form. */
+struct ingest push_ingest(struct push *push);
 
-/* Take one that was decoded already, into push_arena(). */
-void push_decoded(struct push *push, size_t index, struct pprof *p, const struct label *labels,
-                  size_t count);
+/* What became of a profile of series `index`: keeps its streams, or the refusal. */
+void push_note(struct push *push, size_t index, int rc, const struct ingest_result *r,
+               const struct err *err);
 
-/* Refuse something of it. */
-void push_refuse(struct push *push, size_t index, int code, enum discard reason, const char *text);
+/* A buffer that lives as long as the push, for what a form borrows from. NULL: no memory. */
+struct buf *push_buffer(struct push *push);
 
-/* Lives as long as the push. */
+/* The same for small things. */
 struct arena *push_arena(struct push *push);
-struct pusher *push_owner(struct push *push);
 
 #endif
