@@ -19,7 +19,6 @@ struct asked {
     struct arena *arena;
     struct query_ask ask;
     struct selectors selectors;
-    const struct selector **list; /* in the arena */
 };
 
 static int64_t ms_to_ns(int64_t ms)
@@ -54,16 +53,9 @@ static int decode(struct asked *q, const struct msg_type *type, struct str bytes
 static int select_series(struct asked *q, const struct str *texts, size_t count, struct err *err)
 {
     int rc = selectors_parse(&q->selectors, texts, count, err);
-    if (rc != 0)
-        return rc;
-    q->list = arena_calloc(q->arena, count + 1, sizeof *q->list);
-    if (q->list == NULL)
-        return err_set(err, ERR_NOMEM, "memory for selectors");
-    for (size_t i = 0; i < q->selectors.count; i++)
-        q->list[i] = q->selectors.items[i];
-    q->ask.selectors = q->list;
-    q->ask.selector_count = q->selectors.count;
-    return 0;
+    if (rc == 0)
+        q->ask.selectors = &q->selectors;
+    return rc;
 }
 
 static void range(struct asked *q, int64_t start_ms, int64_t end_ms)
@@ -116,125 +108,21 @@ static int ask_stacktraces(struct asked *q, struct str query, struct err *err)
 
 /* --- SelectMergeProfile ------------------------------------------------------------------------- */
 
-/* Ids of the query to ids of the builder: id i is at [i]. */
-struct id_map {
-    uint32_t *ids;
-    uint32_t cap;
-};
-
-static int id_put(struct id_map *m, uint32_t id, uint32_t to)
-{
-    if (id >= m->cap) {
-        uint32_t cap = m->cap == 0 ? 256 : m->cap * 2;
-        while (cap <= id)
-            cap *= 2;
-        uint32_t *p = mem_realloc_array(m->ids, cap, sizeof *p);
-        if (p == NULL)
-            return ERR_NOMEM;
-        m->ids = p;
-        m->cap = cap;
-    }
-    m->ids[id] = to;
-    return 0;
-}
-
-struct stacks {
-    struct pprof_out *out;
-    struct id_map mappings, functions, locations;
-    struct pprof_line *lines;
-    uint32_t *stack;
-    uint32_t line_cap, stack_cap;
-};
-
-static int on_mapping(void *arg, uint32_t id, struct str file, struct str build_id,
-                      const struct form_mapping *m)
-{
-    struct stacks *s = arg;
-    struct pprof_mapping to = {.start = m->start, .limit = m->limit, .offset = m->offset};
-    to.has_functions = (m->flags & 1) != 0;
-    to.has_filenames = (m->flags & 2) != 0;
-    to.has_line_numbers = (m->flags & 4) != 0;
-    to.has_inline_frames = (m->flags & 8) != 0;
-    uint32_t got = 0;
-    int rc = pprof_out_string(s->out, file, &to.file);
-    if (rc == 0)
-        rc = pprof_out_string(s->out, build_id, &to.build_id);
-    if (rc == 0)
-        rc = pprof_out_mapping(s->out, &to, &got);
-    return rc != 0 ? rc : id_put(&s->mappings, id, got);
-}
-
-static int on_function(void *arg, uint32_t id, struct str name, struct str system_name,
-                       struct str file, uint64_t start_line)
-{
-    struct stacks *s = arg;
-    struct pprof_function to = {.start_line = (int64_t)start_line};
-    uint32_t got = 0;
-    int rc = pprof_out_string(s->out, name, &to.name);
-    if (rc == 0)
-        rc = pprof_out_string(s->out, system_name, &to.system_name);
-    if (rc == 0)
-        rc = pprof_out_string(s->out, file, &to.file);
-    if (rc == 0)
-        rc = pprof_out_function(s->out, &to, &got);
-    return rc != 0 ? rc : id_put(&s->functions, id, got);
-}
-
-static int on_location(void *arg, uint32_t id, uint32_t mapping, uint64_t address, bool folded,
-                       const struct query_line *lines, uint32_t count)
-{
-    struct stacks *s = arg;
-    if (count > s->line_cap) {
-        struct pprof_line *p = mem_realloc_array(s->lines, count, sizeof *p);
-        if (p == NULL)
-            return ERR_NOMEM;
-        s->lines = p;
-        s->line_cap = count;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        s->lines[i] = (struct pprof_line){s->functions.ids[lines[i].function], lines[i].line};
-    uint32_t got = 0;
-    int rc = pprof_out_location(s->out, mapping == 0 ? 0 : s->mappings.ids[mapping], address,
-                                folded, s->lines, count, &got);
-    return rc != 0 ? rc : id_put(&s->locations, id, got);
-}
-
-static int on_sample(void *arg, const uint32_t *locations, uint32_t count, uint64_t value)
-{
-    struct stacks *s = arg;
-    if (count > s->stack_cap) {
-        uint32_t *p = mem_realloc_array(s->stack, count, sizeof *p);
-        if (p == NULL)
-            return ERR_NOMEM;
-        s->stack = p;
-        s->stack_cap = count;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        s->stack[i] = s->locations.ids[locations[i]];
-    return pprof_out_sample(s->out, s->stack, count, value);
-}
-
 static int run_pprof(struct query *plan, struct str type, struct mem_account *account,
                      const _Atomic(bool) *stop, struct buf *out, struct err *err)
 {
-    struct stacks s = {0};
-    struct query_stacks to = {&s, on_mapping, on_function, on_location, on_sample};
+    struct pprof_out *p = NULL;
     struct profile_type t = {0};
     int rc = profile_type_parse(type, &t, err);
     if (rc != 0)
         return rc;
-    rc = pprof_out_init(&s.out, account);
+    rc = pprof_out_init(&p, account);
     if (rc == 0)
-        rc = query_stacks(plan, &to, stop);
+        rc = query_pprof(plan, p, stop);
     struct pprof_head head = {.type = t.sample_type, .unit = t.sample_unit};
     if (rc == 0)
-        rc = pprof_out_emit(s.out, &head, out);
-    pprof_out_free(&s.out);
-    mem_free(s.mappings.ids);
-    mem_free(s.functions.ids);
-    mem_free(s.locations.ids);
-    mem_free(s.lines);
-    mem_free(s.stack);
+        rc = pprof_out_emit(p, &head, out);
+    pprof_out_free(&p);
     return rc == 0 ? 0 : err_set(err, rc, "building the profile: %s", err_text(rc));
 }
 
@@ -256,37 +144,38 @@ struct points {
     struct series_set *set;
     const struct str *group_by;
     size_t group_by_count;
-    struct id_map groups; /* series number of the query + 1 -> group + 1 */
+    uint32_t *groups; /* of the query's series: group + 1, 0: not looked up yet */
+    uint32_t cap;
 };
 
-static int on_point(void *arg, uint32_t series, const struct query_labels *labels, int64_t time_ns,
+static int group_of(struct points *p, uint32_t series, struct labels labels, uint32_t *group)
+{
+    if (series >= p->cap) {
+        uint32_t cap = (series + 1) * 2;
+        uint32_t *grown = mem_realloc_array(p->groups, cap, sizeof *grown);
+        if (grown == NULL)
+            return ERR_NOMEM;
+        memset(grown + p->cap, 0, (cap - p->cap) * sizeof *grown);
+        p->groups = grown;
+        p->cap = cap;
+    }
+    if (p->groups[series] == 0) {
+        int rc = series_group(p->set, labels, p->group_by, p->group_by_count, group);
+        if (rc != 0)
+            return rc;
+        p->groups[series] = *group + 1;
+    }
+    *group = p->groups[series] - 1;
+    return 0;
+}
+
+static int on_point(void *arg, uint32_t series, struct labels labels, int64_t time_ns,
                     uint64_t total)
 {
     struct points *p = arg;
     uint32_t group = 0;
-    if (series < p->groups.cap && p->groups.ids[series] != 0) {
-        group = p->groups.ids[series] - 1;
-    } else {
-        struct label small[64];
-        struct label *items = labels->count <= 64 ? small : mem_calloc(labels->count, sizeof *items);
-        if (items == NULL)
-            return ERR_NOMEM;
-        for (size_t i = 0; i < labels->count; i++)
-            items[i] = (struct label){labels->pairs[i].name, labels->pairs[i].value};
-        int rc = series_group(p->set, (struct labels){items, labels->count}, p->group_by,
-                              p->group_by_count, &group);
-        if (items != small)
-            mem_free(items);
-        uint32_t before = p->groups.cap;
-        if (rc == 0)
-            rc = id_put(&p->groups, series, group + 1);
-        if (rc != 0)
-            return rc;
-        for (uint32_t i = before; i < p->groups.cap; i++)
-            if (i != series)
-                p->groups.ids[i] = 0;
-    }
-    return series_add(p->set, group, time_ns / NS_PER_MS, total);
+    int rc = group_of(p, series, labels, &group);
+    return rc != 0 ? rc : series_add(p->set, group, time_ns / NS_PER_MS, total);
 }
 
 static int run_series(struct query *plan, const struct querier_v1_select_series_request *r,
@@ -300,7 +189,7 @@ static int run_series(struct query *plan, const struct querier_v1_select_series_
     if (rc == 0)
         rc = series_encode(p.set, out);
     series_free(&p.set);
-    mem_free(p.groups.ids);
+    mem_free(p.groups);
     return rc == 0 ? 0 : err_set(err, rc, "adding up the series: %s", err_text(rc));
 }
 
@@ -461,7 +350,7 @@ static int names_series(const struct view *v, struct asked *q, struct str query,
     if (rc != 0)
         return rc;
     range(q, r.start, r.end);
-    struct query_labels *sets = NULL;
+    struct labels *sets = NULL;
     size_t count = 0;
     rc = query_series(v, &q->ask, r.label_names, r.label_names_count, q->arena, &sets, &count);
     struct types_v1_labels *labels = NULL;
@@ -473,7 +362,7 @@ static int names_series(const struct view *v, struct asked *q, struct str query,
             rc = ERR_NOMEM;
         for (size_t k = 0; rc == 0 && k < sets[i].count; k++)
             labels[i].labels[k] =
-                (struct types_v1_label_pair){sets[i].pairs[k].name, sets[i].pairs[k].value};
+                (struct types_v1_label_pair){sets[i].items[k].name, sets[i].items[k].value};
         labels[i].labels_count = sets[i].count;
     }
     if (rc != 0)
