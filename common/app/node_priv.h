@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "app/memory_run.h"
 #include "app/node_run.h"
 #include "metrics/metrics.h"
 #include "net/loop.h"
@@ -26,7 +27,9 @@ struct node_private {
     struct loop_work quit;
     _Atomic(bool) stopping, quit_posted;
     _Atomic(int) status;
-    struct pool_job drain;
+    struct memory_idle memory;
+    struct loop_timer *rest; /* looks whether there is nothing to do */
+    pthread_t drain;
     _Atomic(bool) drained, left;
 };
 

@@ -12,12 +12,11 @@
 #include "ring/ring_uv.h"
 #include "rpc/server.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { POOL_WAITING_MAX = 4096, LEAVE_SLACK_MS = 2000 };
+enum { POOL_WAITING_MAX = 4096, LEAVE_SLACK_MS = 2000, REST_LOOK_MS = 4000 };
 
 wall_ms node_wall_ms(void)
 {
@@ -141,7 +140,7 @@ int node_init(struct node **out, const char *role, int argc, char **argv)
     struct err err = {0};
     int status = 1;
     *out = NULL;
-    (void)mallopt(M_ARENA_MAX, 2); /* idle memory: an arena a thread is megabytes */
+    memory_tune();
     block_signals();
     struct node *n = mem_zalloc(sizeof *n);
     if (n == NULL || (n->priv = mem_zalloc(sizeof *n->priv)) == NULL) {
@@ -213,9 +212,19 @@ void node_turn_until(struct node *n, const _Atomic(bool) *done, uint32_t timeout
         loop_turn(n->main, 20);
 }
 
+static void look_for_rest(void *arg)
+{
+    struct node *n = arg;
+    struct http_server_stats s = http_server_stats(n->http);
+    (void)memory_idle_look(&n->priv->memory, s.requests, s.inflight > 0);
+}
+
 static int start(struct node *n, struct err *err)
 {
-    int rc = 0;
+    int rc = loop_timer_init(&n->priv->rest, n->main, look_for_rest, n);
+    if (rc != 0)
+        return err_set(err, rc, "no memory for a timer");
+    loop_timer_start(n->priv->rest, REST_LOOK_MS, REST_LOOK_MS);
     for (unsigned i = 0; rc == 0 && i < n->thread_count; i++)
         rc = loop_start(n->threads[i], err);
     if (rc == 0)
@@ -227,19 +236,16 @@ static int start(struct node *n, struct err *err)
     return rc;
 }
 
-static void run_drain(void *arg)
+/* On a thread of its own: requests under way may need every thread of the pool. */
+static void *run_drain(void *arg)
 {
     struct node *n = arg;
     unsigned cut = http_server_stop(n->http, n->server.grace_ms);
     if (cut > 0)
         log_line(&n->log, LOG_WARN, "requests were cut short by the end of the grace period",
                  LOG_U("requests", cut));
-}
-
-static void on_drained(void *arg)
-{
-    struct node *n = arg;
     atomic_store(&n->priv->drained, true);
+    return NULL;
 }
 
 static void on_left(void *arg)
@@ -255,11 +261,12 @@ static void stop(struct node *n)
     atomic_store(&p->stopping, true);
     if (hooks->leave != NULL)
         hooks->leave(hooks->arg);
-    p->drain = (struct pool_job){.run = run_drain, .done = on_drained, .arg = n, .home = n->main};
-    if (pool_submit(n->pool, &p->drain) == 0)
-        node_turn_until(n, &p->drained, n->server.grace_ms + 10000);
-    else
-        run_drain(n);
+    if (pthread_create(&p->drain, NULL, run_drain, n) == 0) {
+        node_turn_until(n, &p->drained, UINT32_MAX); /* ends soon after the grace */
+        (void)pthread_join(p->drain, NULL);
+    } else {
+        (void)run_drain(n);
+    }
     if (hooks->stop != NULL)
         hooks->stop(hooks->arg);
     gossip_stop(n->gossip, on_left, n);
@@ -309,6 +316,7 @@ void node_free(struct node **out)
         loop_free(&n->threads[i]);
     }
     if (n->main != NULL) {
+        loop_timer_free(&n->priv->rest);
         http_client_free(&n->main_client);
         loop_turn(n->main, 0);
         loop_free(&n->main);

@@ -301,6 +301,7 @@ static enum MHD_Result on_headers(struct http_thread *t, struct MHD_Connection *
     *con_cls = r;
     c->request = r;
     atomic_fetch_add(&t->server->inflight, 1);
+    atomic_fetch_add(&t->server->requests, 1);
     http_conn_phase(c, PHASE_BODY);
     bool whole = collect(r, mc, MHD_HEADER_KIND, &r->pub.headers, &r->pub.header_count) &&
                  collect(r, mc, MHD_GET_ARGUMENT_KIND, &r->pub.params, &r->pub.param_count);

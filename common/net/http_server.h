@@ -103,6 +103,7 @@ struct http_server_config {
 struct http_server_stats {
     unsigned connections;      /* open now */
     unsigned inflight;         /* requests between header and end of answer */
+    uint64_t requests;         /* begun so far */
     uint64_t memory_used, memory_peak;
     uint64_t rejected_connections; /* told 503, or closed at the hard limit */
     uint64_t timeouts;         /* connections ended by a deadline */

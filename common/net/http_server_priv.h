@@ -53,7 +53,7 @@ struct http_server {
     struct mem_account memory;
     atomic_uint connections, inflight;
     atomic_uint owed; /* handlers that have not replied */
-    _Atomic uint64_t rejected, timeouts, malformed;
+    _Atomic uint64_t requests, rejected, timeouts, malformed;
     pthread_mutex_t lock; /* for `gone` */
     pthread_cond_t gone;  /* a connection or a debt is gone */
     struct log_rate log_rate;

@@ -427,6 +427,7 @@ struct http_server_stats http_server_stats(const struct http_server *s)
     return (struct http_server_stats){
         .connections = atomic_load(&s->connections),
         .inflight = atomic_load(&s->inflight),
+        .requests = atomic_load(&s->requests),
         .memory_used = atomic_load(&s->memory.used),
         .memory_peak = atomic_load(&s->memory.peak),
         .rejected_connections = atomic_load(&s->rejected),

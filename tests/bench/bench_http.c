@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "app/memory_run.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -206,6 +207,7 @@ int main(void)
     struct http_server_config config = {.address = STR("127.0.0.1")};
     struct http_client_config none = {0};
     struct rpc_server_config plain = {0};
+    memory_tune();
     for (size_t i = 0; i < BODY; i++)
         body[i] = (char)(i * 2654435761u >> 11);
     ASSERT(loop_init(&server_loop, "server", NULL) == 0);
