@@ -12,7 +12,10 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-#define K(s, n, t, u, time) {STR_INIT(s), STR_INIT(n), STR_INIT(t), STR_INIT(u), time}
+#define K(s, n, t, u, time)                                                                    \
+    {                                                                                          \
+        STR_INIT(s), STR_INIT(n), STR_INIT(t), STR_INIT(u), time                               \
+    }
     K("cpu", "process_cpu", "cpu", "nanoseconds", true),
     K("itimer", "process_cpu", "cpu", "nanoseconds", true),
     K("wall", "wall", "wall", "nanoseconds", true),
@@ -66,8 +69,10 @@ static int find_kind(struct str *app, const struct kind **out, struct err *err)
         }
     }
     struct str shown = str_head(suffix, 64);
-    return err_set(err, ERR_INVAL, "unknown profile type \"%.*s\" at the end of the application's "
-                                   "name", STR_ARG(shown));
+    return err_set(err, ERR_INVAL,
+                   "unknown profile type \"%.*s\" at the end of the application's "
+                   "name",
+                   STR_ARG(shown));
 }
 
 /* Lines and frames are counted first, so that every table has its size at once. */
@@ -141,14 +146,15 @@ static int add_sample(struct folding *f, struct str stack, int64_t count, struct
         *a = *b;
         *b = was;
     }
-    if (count > 0 && (__builtin_mul_overflow((uint64_t)count, f->period, &value) ||
-                      value > INT64_MAX))
+    if (count > 0 &&
+        (__builtin_mul_overflow((uint64_t)count, f->period, &value) || value > INT64_MAX))
         return err_set(err, ERR_PARSE, "line %zu: the count is too large", f->line);
     p->values[p->sample_count++] = count > 0 ? (int64_t)value : count;
     return 0;
 }
 
-static int read_line(struct folding *f, enum ingest_format format, struct str line, struct err *err)
+static int read_line(struct folding *f, enum ingest_format format, struct str line,
+                     struct err *err)
 {
     int64_t count = 1;
     if (line.len > 0 && line.data[line.len - 1] == '\r')

@@ -29,7 +29,8 @@ void ingest_label_set(struct label *labels, size_t *count, struct str name, stru
     labels[(*count)++] = (struct label){name, value};
 }
 
-void ingest_label_default(struct label *labels, size_t *count, struct str name, struct str value)
+void ingest_label_default(struct label *labels, size_t *count, struct str name,
+                          struct str value)
 {
     for (size_t i = 0; i < *count; i++)
         if (str_eq(labels[i].name, name))
@@ -37,7 +38,8 @@ void ingest_label_default(struct label *labels, size_t *count, struct str name, 
     labels[(*count)++] = (struct label){name, value};
 }
 
-/* --- the name: app{key=value,...} ----------------------------------------------------------------- */
+/* --- the name: app{key=value,...}
+ * ----------------------------------------------------------------- */
 
 static bool is_word(char c)
 {
@@ -61,8 +63,9 @@ static bool is_app_name(struct str s)
     return s.len > 0;
 }
 
-/* The next pair; false at the end. A key goes up to =, whatever else is in it, and } in its place
- * ends everything; a value goes up to , or }, and without either the pair does not count. */
+/* The next pair; false at the end. A key goes up to =, whatever else is in it, and } in its
+ * place ends everything; a value goes up to , or }, and without either the pair does not count.
+ */
 static bool next_pair(struct str *rest, struct str *key, struct str *value)
 {
     size_t eq = str_find(*rest, '='), brace = str_find(*rest, '}');
@@ -80,10 +83,12 @@ static bool next_pair(struct str *rest, struct str *key, struct str *value)
     return true;
 }
 
-static int read_name(struct str name, struct arena *a, struct ingest_request *out, struct err *err)
+static int read_name(struct str name, struct arena *a, struct ingest_request *out,
+                     struct err *err)
 {
     size_t brace = str_find(name, '{'), most = 0;
-    struct str rest = brace == SIZE_MAX ? (struct str){0} : str_skip(name, brace + 1), key, value;
+    struct str rest = brace == SIZE_MAX ? (struct str){0} : str_skip(name, brace + 1), key,
+               value;
     out->app = str_trim(brace == SIZE_MAX ? name : str_head(name, brace));
     for (size_t i = 0; i < rest.len; i++)
         most += rest.data[i] == '=' ? 1 : 0;
@@ -113,16 +118,15 @@ static int read_name(struct str name, struct arena *a, struct ingest_request *ou
     return 0;
 }
 
-/* --- the format ----------------------------------------------------------------------------------- */
+/* --- the format
+ * ----------------------------------------------------------------------------------- */
 
 /* The first rule that matches, in Pyroscope's order. */
 static enum ingest_format choose_format(struct str format, struct str content_type)
 {
-    if (str_eq(format, STR("trie")) ||
-        str_eq(content_type, STR("binary/octet-stream+trie")))
+    if (str_eq(format, STR("trie")) || str_eq(content_type, STR("binary/octet-stream+trie")))
         return INGEST_TRIE;
-    if (str_eq(format, STR("tree")) ||
-        str_eq(content_type, STR("binary/octet-stream+tree")))
+    if (str_eq(format, STR("tree")) || str_eq(content_type, STR("binary/octet-stream+tree")))
         return INGEST_TREE;
     if (str_eq(format, STR("lines")))
         return INGEST_LINES;
@@ -154,7 +158,8 @@ int ingest_request_open(const struct ingest_query *q, int64_t now_ns, struct are
     return read_name(q->name, a, out, err);
 }
 
-/* --- the body ------------------------------------------------------------------------------------- */
+/* --- the body
+ * ------------------------------------------------------------------------------------- */
 
 static int take_form(struct ingest *in, const struct ingest_request *r, struct str body,
                      struct buf *unpacked, struct ingest_result *out, struct err *err)
@@ -169,8 +174,9 @@ static int take_form(struct ingest *in, const struct ingest_request *r, struct s
     const struct multipart_part *profile = multipart_file(&m, STR("profile"));
     const struct multipart_part *config = multipart_file(&m, STR("sample_type_config"));
     if (previous != NULL && previous->body.len > 0)
-        return err_set(err, ERR_PARSE, "prev_profile is not taken any more: please upgrade the "
-                                       "client, to one that sends differences");
+        return err_set(err, ERR_PARSE,
+                       "prev_profile is not taken any more: please upgrade the "
+                       "client, to one that sends differences");
     if (profile == NULL || profile->body.len == 0)
         return 0;
     struct pprof_form form = {.profile = profile->body};
@@ -204,10 +210,11 @@ int ingest_request_take(struct ingest *in, const struct ingest_request *r, struc
         break;
     }
     out->reason = DISCARD_UNKNOWN;
-    return err_set(err, ERR_UNIMPLEMENTED,
-                   "format %s is not taken; these are: pprof (raw or as multipart form), groups "
-                   "(folded stacks with counts), lines",
-                   ingest_format_text(r->format));
+    return err_set(
+        err, ERR_UNIMPLEMENTED,
+        "format %s is not taken; these are: pprof (raw or as multipart form), groups "
+        "(folded stacks with counts), lines",
+        ingest_format_text(r->format));
 }
 
 int ingest_request_status(enum ingest_format format, int rc, enum discard reason)

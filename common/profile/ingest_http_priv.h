@@ -13,7 +13,8 @@ enum { OWN_LABELS = 6 };
 void ingest_label_set(struct label *labels, size_t *count, struct str name, struct str value);
 
 /* The same only when there is none. */
-void ingest_label_default(struct label *labels, size_t *count, struct str name, struct str value);
+void ingest_label_default(struct label *labels, size_t *count, struct str name,
+                          struct str value);
 
 /* pprof, raw or gzip, with the parts of a form beside it (may be empty). */
 struct pprof_form {
@@ -21,8 +22,9 @@ struct pprof_form {
     bool has_config;
 };
 
-int ingest_pprof(struct ingest *in, const struct ingest_request *r, const struct pprof_form *form,
-                 struct buf *unpacked, struct ingest_result *out, struct err *err);
+int ingest_pprof(struct ingest *in, const struct ingest_request *r,
+                 const struct pprof_form *form, struct buf *unpacked, struct ingest_result *out,
+                 struct err *err);
 
 /* Text: stacks with counts (groups) or without (lines). */
 int ingest_folded(struct ingest *in, const struct ingest_request *r, struct str body,

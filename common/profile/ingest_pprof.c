@@ -1,5 +1,5 @@
-/* pprof by /ingest: what old SDKs leave to the server. Names and times are put right, the series'
- * name is derived from the sample types. */
+/* pprof by /ingest: what old SDKs leave to the server. Names and times are put right, the
+ * series' name is derived from the sample types. */
 #include "profile/ingest_http_priv.h"
 
 #include "base/mem.h"
@@ -19,7 +19,8 @@ struct config {
     size_t count;
 };
 
-/* --- sample_type_config: {"type": {"display-name": "...", ...}, ...} ------------------------------ */
+/* --- sample_type_config: {"type": {"display-name": "...", ...}, ...}
+ * ------------------------------ */
 
 static char peek(struct str *in)
 {
@@ -133,7 +134,8 @@ static bool has_type(const struct config *c, struct str type)
     return false;
 }
 
-/* --- rewriting ------------------------------------------------------------------------------------ */
+/* --- rewriting
+ * ------------------------------------------------------------------------------------ */
 
 static struct str string_at(const struct pprof *p, uint32_t i)
 {
@@ -172,7 +174,7 @@ static int join_file_names(struct pprof *p, bool keep_absolute, struct arena *a)
     return 0;
 }
 
-/* .NET: "-" in the names of sample types. Types may share strings with others: copies. */
+/* .NET: "-" in the names of sample types; a function of the same name changes with its type. */
 static int underline_types(struct pprof *p, struct arena *a)
 {
     for (uint32_t i = 0; i < p->type_count && p->types[i].type < p->string_count; i++) {
@@ -209,7 +211,8 @@ static int rewrite(struct pprof *p, const struct ingest_request *r, const struct
     return rc;
 }
 
-/* --- the series' labels --------------------------------------------------------------------------- */
+/* --- the series' labels
+ * --------------------------------------------------------------------------- */
 
 /* The name under which a sample type decides the metric. */
 static struct str display_of(struct str type, const struct config *c, bool has_config)
@@ -250,7 +253,8 @@ static struct str metric_name(const struct pprof *p, const struct config *c, boo
     for (uint32_t i = 0; i < p->type_count; i++) {
         last = display_of(string_at(p, p->types[i].type), c, has_config);
         for (size_t k = 0; k < sizeof rules / sizeof *rules; k++)
-            if (rules[k].whole ? str_eq(last, rules[k].part) : str_contains(last, rules[k].part))
+            if (rules[k].whole ? str_eq(last, rules[k].part)
+                               : str_contains(last, rules[k].part))
                 return rules[k].metric;
     }
     return last;
@@ -294,8 +298,9 @@ static int unpack(const struct ingest *in, struct str packed, struct buf *unpack
     return rc;
 }
 
-int ingest_pprof(struct ingest *in, const struct ingest_request *r, const struct pprof_form *form,
-                 struct buf *unpacked, struct ingest_result *out, struct err *err)
+int ingest_pprof(struct ingest *in, const struct ingest_request *r,
+                 const struct pprof_form *form, struct buf *unpacked, struct ingest_result *out,
+                 struct err *err)
 {
     struct config config = {.count = 0};
     struct labels labels;

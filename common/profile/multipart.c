@@ -70,8 +70,8 @@ static int read_headers(struct str headers, struct multipart_part *part, size_t 
     bool found = false;
     for (struct str line; headers.len > 0 && str_cut(&headers, '\n', &line);) {
         size_t colon = str_find(line, ':');
-        if (colon == SIZE_MAX || !str_eq_nocase(str_trim(str_head(line, colon)),
-                                                STR("Content-Disposition")))
+        if (colon == SIZE_MAX ||
+            !str_eq_nocase(str_trim(str_head(line, colon)), STR("Content-Disposition")))
             continue;
         struct str value = str_trim(str_skip(line, colon + 1));
         size_t semi = str_find(value, ';');
@@ -101,7 +101,8 @@ static int read_part(struct at *a, struct str delimiter, struct multipart_part *
     } else {
         headers_end = find(a, STR("\r\n\r\n"));
         if (headers_end == SIZE_MAX)
-            return err_set(err, ERR_PARSE, "multipart: headers at offset %zu do not end", start);
+            return err_set(err, ERR_PARSE, "multipart: headers at offset %zu do not end",
+                           start);
         a->pos = headers_end + 4;
     }
     if (headers_end - start > MULTIPART_HEADER_BYTES_MAX)
@@ -121,7 +122,8 @@ static int read_part(struct at *a, struct str delimiter, struct multipart_part *
     return 0;
 }
 
-int multipart_parse(struct multipart *out, struct str body, struct str boundary, struct err *err)
+int multipart_parse(struct multipart *out, struct str body, struct str boundary,
+                    struct err *err)
 {
     char text[4 + MULTIPART_BOUNDARY_MAX] = "\r\n--";
     out->count = 0;
@@ -148,7 +150,8 @@ int multipart_parse(struct multipart *out, struct str body, struct str boundary,
         if (!str_starts_with(rest, STR("\r\n")))
             return err_set(err, ERR_PARSE, "multipart: broken delimiter at offset %zu", a.pos);
         if (out->count == MULTIPART_PARTS_MAX)
-            return err_set(err, ERR_LIMIT, "multipart: more than %d parts", MULTIPART_PARTS_MAX);
+            return err_set(err, ERR_LIMIT, "multipart: more than %d parts",
+                           MULTIPART_PARTS_MAX);
         a.pos = body.len - rest.len + 2;
         int rc = read_part(&a, delimiter, &out->parts[out->count], err);
         if (rc != 0)
