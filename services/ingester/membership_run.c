@@ -181,8 +181,9 @@ static void answer(struct membership *m, const struct member_action *action)
     list_remove(&found->link);
     struct ingester_v1_roster roster = {0};
     const struct disk *self = member_self(m->machine);
-    int rc = roster_to_msg(member_roster(m->machine), found->call->arena, &roster);
-    if (rc != 0 || self == NULL) {
+    int rc = self == NULL ? ERR_UNAVAILABLE
+                          : roster_to_msg(member_roster(m->machine), found->call->arena, &roster);
+    if (rc != 0) {
         rpc_fail(found->call, RPC_UNAVAILABLE, "not able to answer yet");
         return;
     }

@@ -48,7 +48,7 @@ void standing_free(struct standing **s)
 int standing_set(struct standing *s, struct disk_id disk, const struct roster *roster)
 {
     struct roster *copy = NULL;
-    int rc = roster_copy(&copy, roster);
+    int rc = roster == NULL ? 0 : roster_copy(&copy, roster);
     if (rc != 0)
         return rc;
     (void)pthread_mutex_lock(&s->lock);
