@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "gossip/gossip_uv.h"
 #include "metrics/metrics.h"
+#include "net/loop.h"
 #include "ring/desc.h"
 #include "ring/ring_uv.h"
 #include "rpc/server.h"
@@ -19,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HOST_MAX = 256, PATH_MAX_ = 4096, UNREGISTER_MS = 5000 };
+enum { HOST_MAX = 256, PATH_MAX_ = 4096, UNREGISTER_MS = 5000, LOOK_MS = 200 };
 
 struct ingester_metrics {
     struct counter *profiles, *samples, *repeats;
@@ -47,6 +48,7 @@ struct ingester {
     struct standing *standing;
     struct membership *membership;
     struct ring_life *life;
+    struct loop_timer *look; /* until established: whether the gossip has joined changes no ring */
     struct service service;
     struct ingester_metrics metrics;
     struct mem_account queries, heads, requests;
@@ -265,6 +267,17 @@ static void on_ring_changed(void *arg, struct ring *ring)
     mem_free(peers);
 }
 
+static void on_look(void *arg)
+{
+    struct ingester *g = arg;
+    struct ring *ring = ring_watch_hold(g->node->ring);
+    if (ring != NULL)
+        on_ring_changed(g, ring);
+    ring_drop(&ring);
+    if (ring_life_state(g->life) == RING_ACTIVE)
+        loop_timer_stop(g->look);
+}
+
 /* --- the role --------------------------------------------------------------------------------------- */
 
 static int name_instance(struct ingester *g, struct err *err)
@@ -328,9 +341,12 @@ static int build(struct ingester *g, struct err *err)
 static int start(void *arg, struct err *err)
 {
     struct ingester *g = arg;
-    (void)err;
+    int rc = loop_timer_init(&g->look, g->node->main, on_look, g);
+    if (rc != 0)
+        return err_set(err, rc, "no timer");
     membership_start(g->membership);
     ring_life_start(g->life);
+    loop_timer_start(g->look, LOOK_MS, LOOK_MS);
     return 0;
 }
 
@@ -397,6 +413,7 @@ int main(int argc, char **argv)
         log_line(&g.node->log, LOG_ERROR, "cannot start", LOG_C("err", err.msg));
         status = 1;
     }
+    loop_timer_free(&g.look);
     membership_free(&g.membership);
     if (close_store(&g) != 0)
         status = 1;
