@@ -4,8 +4,8 @@
  * 1, 2, 3 ...; (writer, set) is a lane, (lane, seq) a dot: the identity of one profile on every
  * replica, for ever (design: exact reads, sections 3 and 4). A vector maps lanes to seqs.
  *
- * Three parts: seqset (numbers of one lane, seqset.c), vector (lanes -> seqsets, dots.c), aliases
- * (which dot repeats which, aliases.c).
+ * Three parts: seqset (numbers of one lane, seqset.c), vector (lanes -> seqsets, dots.c, as a
+ * message dots_msg.c), aliases (which dot repeats which, aliases.c).
  *
  * Pure; value-like; one owner thread, or shared read-only. Linear in intervals. Lanes are
  * compared by content (writer bytes, ordered list of instance ids), never by index.
@@ -41,6 +41,7 @@ struct seqset {
 /* Add first..last (1 <= first <= last). At the end it is O(1). ERR_NOMEM, unchanged. */
 int seqset_add(struct seqset *s, uint32_t first, uint32_t last);
 
+/* One number is in s. */
 bool seqset_has(const struct seqset *s, uint32_t seq);
 
 /* Some number of first..last is in s. */
@@ -67,6 +68,7 @@ void seqset_encode(const struct seqset *s, struct buf *out);
  * intervals. ERR_PARSE (not canonical, out of range, truncated), ERR_LIMIT, ERR_NOMEM. */
 int seqset_decode(struct seqset *out, struct str *in, uint32_t runs_max);
 
+/* Give the memory back; empty again. */
 void seqset_reset(struct seqset *s);
 
 /* What a lane is called. Borrowed. */
@@ -105,6 +107,7 @@ const struct seqset *vector_seqs(const struct vector *v, uint32_t i);
 /* Add dots to lane i. ERR_NOMEM. */
 int vector_add(struct vector *v, uint32_t i, uint32_t first, uint32_t last);
 
+/* One dot is in v. */
 bool vector_has(const struct vector *v, struct lane_name name, uint32_t seq);
 
 /* No dot in it. */
@@ -161,7 +164,7 @@ struct alias {
     uint32_t row_lane, row_seq;
 };
 
-/* struct aliases is a list of aliases with a lane table of its own. */
+/* struct aliases is a list of these with a lane table of its own. An empty one: ERR_NOMEM. */
 int aliases_init(struct aliases **out);
 void aliases_free(struct aliases **a);
 
@@ -176,6 +179,8 @@ int aliases_union(struct aliases *a, const struct aliases *from);
 /* Sort by (repeat lane, repeat seq, row lane, row seq), lanes by content; drop duplicates. */
 void aliases_sort(struct aliases *a);
 
+/* How many; number i < aliases_count(); what a lane of theirs is called. Borrowed until the list
+ * changes. */
 size_t aliases_count(const struct aliases *a);
 const struct alias *aliases_at(const struct aliases *a, size_t i);
 struct lane_name aliases_lane(const struct aliases *a, uint32_t lane);
@@ -183,6 +188,7 @@ struct lane_name aliases_lane(const struct aliases *a, uint32_t lane);
 /* Append each pair of lanes as a field `number` of type emberring.ingester.v1.Alias. Its runs are
  * `uv n, n x (uv count - 1, uv gap, zz row)`: count repeats with rising seqs, whose rows rise with
  * them; gap = first seq - last seq before - 1; row = first row's seq - last row's seq before.
+ * A reply is encoded without them, and this is appended: protobuf's fields may come in any order.
  * Failure is the buffer's sticky error. */
 void aliases_encode(const struct aliases *a, uint32_t number, struct buf *out);
 

@@ -1,4 +1,4 @@
-/* ring/dots_priv.h - what dots.c and aliases.c share: a table of lane names.
+/* ring/dots_priv.h - what vectors and aliases share: a table of lane names.
  *
  * Only for common/ring. Pure. */
 #ifndef RING_DOTS_PRIV_H
@@ -55,6 +55,15 @@ struct lane_name dots_table_name(const struct dots_table *t, uint32_t i);
 
 /* Release everything; all-zero again. */
 void dots_table_reset(struct dots_table *t);
+
+struct vector {
+    struct dots_table names;
+    struct seqset *seqs; /* of lane i */
+    uint32_t cap;
+};
+
+/* Lane of a writer and a set of v's table, added if it is not there. ERR_NOMEM. */
+int vector_lane_of_set(struct vector *v, const uint8_t *writer, uint32_t set, uint32_t *lane);
 
 /* Read the instance ids of a repeated string field `number`; other fields are skipped. *ids is
  * DOTS_SET_MAX long. ERR_PARSE, ERR_LIMIT. */

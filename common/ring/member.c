@@ -3,23 +3,10 @@
 
 #include <stdio.h>
 
-#include "base/assert.h"
 #include "base/mem.h"
+#include "ring/member_priv.h"
 
 enum { QUIET_MS = 10000, RETRY_MS = 1000, SLOW_MS = 5000, EXCHANGE_MS = 15000 };
-
-/* An address that we introduce ourselves to. */
-struct target {
-    char *instance, *addr;
-    size_t instance_size, addr_size;
-    uint64_t call;    /* token of the call under way, or 0; never used again */
-    bool in_ring;     /* of the present view */
-    bool seen;        /* mark of refresh_targets() */
-    bool wanted;      /* send as soon as possible */
-    bool told;        /* it has said ok to what we are now */
-    bool fresh;       /* its last answer: ok, and knows no established disk */
-    bool send_now;    /* decided; member_next() hands it out */
-};
 
 /* An introduction of another that waits for our sync. */
 struct waiting {
@@ -39,8 +26,7 @@ struct member {
     bool sync_asked;  /* SYNC was handed out for `syncing` */
     mono_ms sync_due; /* not before; after a failed write */
 
-    struct target *targets;
-    uint32_t target_count, target_cap;
+    struct member_targets targets;
     uint64_t next_call;
     uint32_t ring_count; /* instances of the view, ours included */
     bool lowest;         /* our instance is in the view, and the lowest of it */
@@ -141,19 +127,11 @@ int member_init(struct member **out, const struct member_config *config,
     return 0;
 }
 
-static void target_reset(struct target *t)
-{
-    mem_free(t->instance);
-    mem_free(t->addr);
-}
-
 void member_free(struct member **m)
 {
     if (*m == NULL)
         return;
-    for (uint32_t i = 0; i < (*m)->target_count; i++)
-        target_reset(&(*m)->targets[i]);
-    mem_free((*m)->targets);
+    member_targets_reset(&(*m)->targets);
     mem_free((*m)->oks);
     mem_free((*m)->waiting);
     mem_free((*m)->names);
@@ -190,71 +168,6 @@ static bool decided(const struct member *m)
 
 /* --- targets ------------------------------------------------------------------------------- */
 
-static struct target *target_find(struct member *m, struct str addr)
-{
-    for (uint32_t i = 0; i < m->target_count; i++)
-        if (str_eq(str_of(m->targets[i].addr, m->targets[i].addr_size), addr))
-            return &m->targets[i];
-    return NULL;
-}
-
-static struct target *target_called(struct member *m, uint64_t token)
-{
-    for (uint32_t i = 0; i < m->target_count && token != 0; i++)
-        if (m->targets[i].call == token)
-            return &m->targets[i];
-    return NULL;
-}
-
-/* Room for one more of an array of `stride`. */
-static int reserve(void **array, uint32_t count, uint32_t *cap, size_t stride)
-{
-    if (count < *cap)
-        return 0;
-    uint32_t more = *cap == 0 ? 8 : *cap * 2;
-    void *p = mem_realloc_array(*array, more, stride);
-    if (p == NULL)
-        return ERR_NOMEM;
-    *array = p;
-    *cap = more;
-    return 0;
-}
-
-/* The target of an address, made if need be. An instance that took an address over is another
- * target: the old one's answers say nothing about it. */
-static int target_add(struct member *m, struct str instance, struct str addr,
-                      struct target **out)
-{
-    struct target *t = target_find(m, addr);
-    if (t != NULL && str_eq(str_of(t->instance, t->instance_size), instance)) {
-        *out = t;
-        return 0;
-    }
-    if (t == NULL) {
-        if (m->target_count == MEMBER_TARGETS_MAX)
-            return ERR_LIMIT;
-        void *targets = m->targets;
-        int rc = reserve(&targets, m->target_count, &m->target_cap, sizeof *m->targets);
-        m->targets = targets;
-        if (rc != 0)
-            return rc;
-    }
-    struct target fresh = {.instance = str_dup_c(instance), .addr = str_dup_c(addr),
-                           .instance_size = instance.len, .addr_size = addr.len,
-                           .wanted = true};
-    if (fresh.instance == NULL || fresh.addr == NULL) {
-        target_reset(&fresh);
-        return ERR_NOMEM;
-    }
-    if (t == NULL)
-        t = &m->targets[m->target_count++];
-    else
-        target_reset(t);
-    *t = fresh;
-    *out = t;
-    return 0;
-}
-
 static bool is_me(const struct member *m, struct str instance, struct str addr)
 {
     return str_eq(instance, m->config.instance) || str_eq(addr, m->config.addr) || addr.len == 0;
@@ -266,29 +179,16 @@ static int targets_of_roster(struct member *m)
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < roster_count(m->roster); i++) {
         const struct disk *d = roster_at(m->roster, i);
-        struct target *t = NULL;
+        struct member_target *t = NULL;
         if (!disk_is_member(d) || is_me(m, d->instance, d->addr))
             continue;
-        t = target_find(m, d->addr);
+        t = member_target_at(&m->targets, d->addr);
         if (t == NULL)
-            rc = target_add(m, d->instance, d->addr, &t);
+            rc = member_target_add(&m->targets, d->instance, d->addr, &t);
         if (rc == 0)
-            t->seen = true;
+            t->in_roster = true;
     }
     return rc;
-}
-
-/* Forget the targets that neither ring nor roster has any more. */
-static void targets_sweep(struct member *m)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < m->target_count; i++) {
-        if (m->targets[i].in_ring || m->targets[i].seen)
-            m->targets[kept++] = m->targets[i];
-        else
-            target_reset(&m->targets[i]);
-    }
-    m->target_count = kept;
 }
 
 int member_ring(struct member *m, const struct member_peer *peers, uint32_t count, bool joined,
@@ -297,22 +197,22 @@ int member_ring(struct member *m, const struct member_peer *peers, uint32_t coun
     bool present = false, lowest = true;
     uint32_t listed = 0;
     (void)now;
-    for (uint32_t i = 0; i < m->target_count; i++)
-        m->targets[i].in_ring = m->targets[i].seen = false;
+    for (uint32_t i = 0; i < m->targets.count; i++)
+        m->targets.list[i].in_ring = m->targets.list[i].in_roster = false;
     int rc = targets_of_roster(m);
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        struct target *t = NULL;
+        struct member_target *t = NULL;
         listed++;
         present = present || str_eq(peers[i].instance, m->config.instance);
         lowest = lowest && str_cmp(peers[i].instance, m->config.instance) >= 0;
         if (is_me(m, peers[i].instance, peers[i].addr))
             continue;
-        rc = target_add(m, peers[i].instance, peers[i].addr, &t);
+        rc = member_target_add(&m->targets, peers[i].instance, peers[i].addr, &t);
         if (rc == 0)
             t->in_ring = true;
     }
     if (rc == 0)
-        targets_sweep(m);
+        member_targets_sweep(&m->targets);
     m->ring_count = rc == 0 ? listed : 0; /* half a view founds nothing */
     m->lowest = rc == 0 && present && lowest;
     m->joined = joined;
@@ -426,10 +326,10 @@ static bool may_found(const struct member *m)
         !m->lowest || m->ring_count != m->config.expect)
         return false;
     uint32_t answered = 0;
-    for (uint32_t i = 0; i < m->target_count; i++) {
-        if (!m->targets[i].in_ring)
+    for (uint32_t i = 0; i < m->targets.count; i++) {
+        if (!m->targets.list[i].in_ring)
             continue;
-        if (!m->targets[i].fresh)
+        if (!m->targets.list[i].fresh)
             return false;
         answered++;
     }
@@ -444,9 +344,9 @@ static int establish(struct member *m)
     int rc = roster_fix(m->roster, m->config.replication_factor, m->config.zone_aware);
     rc = rc != 0 ? rc : roster_put(m->roster, &self, &news);
     m->generation++;
-    for (uint32_t i = 0; i < m->target_count; i++) {
-        m->targets[i].told = false; /* all hear of it at once */
-        m->targets[i].wanted = true;
+    for (uint32_t i = 0; i < m->targets.count; i++) {
+        m->targets.list[i].told = false; /* all hear of it at once */
+        m->targets.list[i].wanted = true;
     }
     m->tries = 0;
     return rc;
@@ -486,7 +386,7 @@ int member_replied(struct member *m, uint64_t token, const struct member_reply *
         rc = remember_ok(m, reply->disk);
     if (reply->your_starts > m->config.starts)
         stop(m, &m->rename, "another has seen later starts of this disk: it is an old copy");
-    struct target *t = target_called(m, token); /* merging may have moved them */
+    struct member_target *t = member_target_called(&m->targets, token); /* merging may have moved them */
     if (t != NULL) {
         t->call = 0;
         t->told = t->told || (rc == 0 && reply->ok);
@@ -498,7 +398,7 @@ int member_replied(struct member *m, uint64_t token, const struct member_reply *
 
 void member_failed(struct member *m, uint64_t token, mono_ms now)
 {
-    struct target *t = target_called(m, token);
+    struct member_target *t = member_target_called(&m->targets, token);
     if (t == NULL)
         return;
     t->call = 0;
@@ -581,8 +481,8 @@ static enum member_verb next_answer(struct member *m, struct member_action *out)
 static void plan_sends(struct member *m, mono_ms now)
 {
     bool round = now >= m->send_due, established = decided(m);
-    for (uint32_t i = 0; i < m->target_count; i++) {
-        struct target *t = &m->targets[i];
+    for (uint32_t i = 0; i < m->targets.count; i++) {
+        struct member_target *t = &m->targets.list[i];
         if (t->wanted || (round && !(established && t->told)))
             t->send_now = t->call == 0;
         t->wanted = t->wanted && t->call != 0;
@@ -594,8 +494,8 @@ static void plan_sends(struct member *m, mono_ms now)
     }
     if (now >= m->exchange_due) {
         m->exchange_due = now + m->config.exchange_ms;
-        if (m->target_count > 0) {
-            struct target *t = &m->targets[m->exchange_at++ % m->target_count];
+        if (m->targets.count > 0) {
+            struct member_target *t = &m->targets.list[m->exchange_at++ % m->targets.count];
             t->send_now = t->call == 0;
         }
     }
@@ -606,8 +506,8 @@ static enum member_verb next_send(struct member *m, mono_ms now, struct member_a
     if (m->durable == NULL)
         return MEMBER_NONE; /* nobody hears of a disk that is not on the disk */
     plan_sends(m, now);
-    for (uint32_t i = 0; i < m->target_count; i++) {
-        struct target *t = &m->targets[i];
+    for (uint32_t i = 0; i < m->targets.count; i++) {
+        struct member_target *t = &m->targets.list[i];
         if (!t->send_now)
             continue;
         t->send_now = false;

@@ -10,8 +10,9 @@
  * Use: readplan_init(), then after every event and at every due time readplan_next() until it
  * says READ_WAIT. Calls are numbered; what comes late names a call that is forgotten and is
  * dropped with ERR_STALE. Pure; one owner thread.
- * Files: readplan.c (rounds, verdict), readplan_class.c (repeats, weak dots), readplan_split.c
- * (the partition), readplan_keys.c (equal keys). Tests: tests/unit/ring/test_readplan.c, tests/sim/sim_exact.c. */
+ * Files: readplan.c (rounds), readplan_gather.c (replies), readplan_class.c (repeats, weak dots),
+ * readplan_split.c (the partition), readplan_keys.c (equal keys), readplan_judge.c (verdict).
+ * Tests: tests/unit/ring/test_readplan.c, tests/sim/sim_exact.c. */
 #ifndef RING_READPLAN_H
 #define RING_READPLAN_H
 

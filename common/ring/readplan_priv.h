@@ -1,4 +1,4 @@
-/* ring/readplan_priv.h - what the four files of a read plan share. Only for common/ring. */
+/* ring/readplan_priv.h - what the files of a read plan share. Only for common/ring. */
 #ifndef RING_READPLAN_PRIV_H
 #define RING_READPLAN_PRIV_H
 
@@ -78,6 +78,85 @@ int read_keys_link(const struct read_keys *k, const struct read_key *key, struct
 /* Make k->find the keys that others than `disk` said. After read_keys_join(). ERR_NOMEM. */
 int read_keys_for(struct read_keys *k, uint32_t disk, uint32_t *count);
 
+/* Release everything; empty again. */
 void read_keys_reset(struct read_keys *k);
+
+/* --- the machine, for readplan.c, readplan_gather.c and readplan_judge.c --------------------- */
+
+enum read_phase { GATHER, KEYS_OF, KEYS_FIND, COUNT, DONE };
+enum read_call { TO_SEND, SENT, ANSWERED, FAILED };
+
+/* Somebody to ask for a vector: an instance of the ring, or the disk of a roster. */
+struct read_target {
+    char *names; /* holds the three */
+    struct str instance, addr, domain;
+    bool listed; /* by the ring view */
+    bool lazy;
+    enum read_call state;
+    uint32_t call;
+};
+
+/* A Keys or Count to disk `disk` of the round. */
+struct read_part {
+    uint32_t disk, call;
+    enum read_call state;
+};
+
+struct readplan {
+    struct read_config config;
+    struct roster *roster; /* all merged */
+    struct read_target *peers;
+    uint32_t peer_count, peer_cap;
+    uint32_t next_call, round;
+    enum read_phase phase;
+    mono_ms since; /* the phase began */
+    bool restart, last;
+
+    struct read_disk *disks; /* that replied in this round */
+    uint32_t disk_count, disk_cap;
+    struct disk_id *slow; /* disks that let a part fail or wait */
+    uint32_t slow_count;
+    struct aliases *links; /* aliases of the round, then equal keys */
+    struct read_union found;
+    struct read_part *parts;
+    uint32_t part_count, part_answered;
+    struct read_keys keys;
+    bool repeats_unsure;
+    struct read_verdict verdict;
+};
+
+/* W. */
+uint32_t read_quorum(const struct readplan *p);
+
+/* Room for one more in an array of `stride` bytes each. ERR_NOMEM. */
+int read_reserve(void **array, uint32_t count, uint32_t *cap, size_t stride);
+
+/* Copy three names into one piece of memory, to which they then point. NULL: no memory. */
+char *read_copy_names(struct str *a, struct str *b, struct str *c);
+
+/* Somebody more to ask. ERR_INVAL, ERR_LIMIT, ERR_NOMEM. */
+int read_target_add(struct readplan *p, struct str instance, struct str addr, struct str domain,
+                    bool listed, bool lazy);
+
+/* Ask every disk of the roster too, once per address (A8). ERR_LIMIT, ERR_NOMEM. */
+int read_targets_of_roster(struct readplan *p);
+
+/* The target whose call it is, or NULL. */
+struct read_target *read_target_called(struct readplan *p, uint32_t call);
+
+/* Nobody whom waiting could still bring is missing (A8b). */
+bool read_all_here(const struct readplan *p);
+
+/* Take a reply into the round. ERR_STALE (its disk has replied), or as readplan_replied(). */
+int read_take_reply(struct readplan *p, const struct read_reply *r, struct str addr);
+
+/* A disk let a part fail or wait: others go first in the next rounds. */
+void read_mark_slow(struct readplan *p, struct disk_id id);
+
+/* Distinct domains of the silent disks of this round (A8a); v (may be NULL) names them. */
+uint32_t read_silent_domains(const struct readplan *p, struct read_verdict *v);
+
+/* End with `rc` and the verdict of this round (A8e); only the first call does. */
+void read_finish(struct readplan *p, int rc);
 
 #endif

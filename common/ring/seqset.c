@@ -58,7 +58,7 @@ int seqset_add(struct seqset *s, uint32_t first, uint32_t last)
         push(s, first, last);
         return 0;
     }
-    uint32_t at = run_at(s, first - (first > 1)), end = at; /* first run that touches or is behind */
+    uint32_t at = run_at(s, first - (first > 1)), end = at; /* touches, or is behind */
     while (end < s->count && s->runs[end].first <= last + (last < UINT32_MAX)) {
         if (s->runs[end].first < first)
             first = s->runs[end].first;

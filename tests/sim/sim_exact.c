@@ -1,7 +1,8 @@
 /* Exact reads under chaos: the real ackset, readplan, member and dots, with simulated disks,
  * network and time, under one seed.
  *
- *   sim_exact                   about 25 s: seeds of both kinds, and that each broken rule is noticed
+ *   sim_exact                   about 25 s: seeds of both kinds, and that each rule is missed when it
+ *                               is broken
  *   sim_exact --short           the same with few seeds (for sanitizers)
  *   sim_exact --long            100,000 seeds of each kind, and the rules
  *   sim_exact --seeds A-B       just these; --single: of the single-fault kind; --trace: events
@@ -798,6 +799,12 @@ static void on_count(struct world *w, int i, struct call *c)
     respond(w, c, r);
 }
 
+/* Lane, seq and key of an entry in one number. */
+static int wire_key(const struct entry *e)
+{
+    return e->lane << 20 | (int)e->seq << 8 | e->key;
+}
+
 static void on_keys(struct world *w, int i, struct call *c)
 {
     struct store *s = &w->ing[i].store;
@@ -809,10 +816,8 @@ static void on_keys(struct world *w, int i, struct call *c)
         if (asked || (e->row == k && (c->find >> e->key & 1) != 0))
             r->pushes[r->count++] = k;
     }
-    /* Entries become what the wire says: lane, seq and key. Only synced ones: never rewritten. */
     for (int k = 0; k < r->count; k++)
-        r->pushes[k] = s->entries[r->pushes[k]].lane << 20 | (int)s->entries[r->pushes[k]].seq << 8 |
-                       s->entries[r->pushes[k]].key;
+        r->pushes[k] = wire_key(&s->entries[r->pushes[k]]);
     respond(w, c, r);
 }
 
@@ -1663,7 +1668,7 @@ static int run_all(const struct options *o)
             break;
         if (!o->single)
             failed += !run_seed(seed, false, o->broken, o->trace, &t[0]);
-        if (o->single || o->rules_too)
+        if (o->single || (o->rules_too && seed % 4 == 0)) /* they take ten times as long */
             failed += !run_seed(seed, true, o->broken, o->trace, &t[1]);
     }
     for (int i = 0; i < 2; i++)
@@ -1707,14 +1712,14 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.first = 1, .last = UINT64_MAX - 1, .budget_ms = 15000,
+    struct options o = {.first = 1, .last = UINT64_MAX - 1, .budget_ms = 18000,
                         .rules_too = true};
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
         if (strcmp(arg, "--break") == 0 && i + 1 < argc)
             return detect(argv[i + 1]);
         if (strcmp(arg, "--short") == 0) {
-            o.last = 15;
+            o.last = 24;
         } else if (strcmp(arg, "--long") == 0) {
             o.last = 100000;
             o.budget_ms = 0;
