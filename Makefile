@@ -120,7 +120,12 @@ $(B)/obj/%.o: %.cc
 	$(Q)$(CXX) $(CXXFLAGS_ALL) -MMD -MP -c $< -o $@
 
 # The commit is linked in only here, so that a new commit does not rebuild the tree.
-$(B)/obj/common/app/version.o: CFLAGS += -DEMBERRING_REVISION='"$(REVISION)"'
+$(B)/obj/common/app/version.o: CFLAGS_ALL += -DEMBERRING_REVISION='"$(REVISION)"'
+$(B)/obj/common/app/version.o: $(GEN)/revision
+.PHONY: always
+$(GEN)/revision: always
+	@mkdir -p $(@D)
+	@echo '$(REVISION)' | cmp -s - $@ || echo '$(REVISION)' > $@
 
 # --- services -----------------------------------------------------------------------------------
 define service

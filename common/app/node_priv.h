@@ -39,6 +39,9 @@ bool node_configure(struct node *n, int argc, char **argv, int *status);
 /* /ready, /metrics, /ring, /memberlist, status pages. */
 int node_register_pages(struct node *n, struct err *err);
 
+/* /admin and, where the role has not taken it, "/". After the role's own routes. */
+int node_register_index(struct node *n, struct err *err);
+
 /* One request was answered: metrics. `arg` is the node. */
 struct http_seen;
 void node_seen(void *arg, const struct http_seen *seen);

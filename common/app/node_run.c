@@ -225,6 +225,7 @@ static int start(struct node *n, struct err *err)
     if (rc != 0)
         return err_set(err, rc, "no memory for a timer");
     loop_timer_start(n->priv->rest, REST_LOOK_MS, REST_LOOK_MS);
+    rc = node_register_index(n, err);
     for (unsigned i = 0; rc == 0 && i < n->thread_count; i++)
         rc = loop_start(n->threads[i], err);
     if (rc == 0)
