@@ -451,10 +451,10 @@ static uint32_t count_of(const struct head_stream *s)
 
 int head_reserve_entry(struct head_stream *s)
 {
-    uint32_t n = count_of(s);
-    if (n % HEAD_BLOCK_ENTRIES != 0 || (n == 0 && s->first != NULL) ||
-        (s->last != NULL && s->last->next != NULL))
+    if (count_of(s) + s->reserved < s->capacity) {
+        s->reserved++;
         return 0;
+    }
     int rc = mem_charge(s->head->account, block_size(s));
     if (rc != 0)
         return rc;
@@ -466,20 +466,29 @@ int head_reserve_entry(struct head_stream *s)
     b->next = NULL;
     b->min_ns = INT64_MAX;
     b->max_ns = INT64_MIN;
-    if (s->last == NULL)
+    if (s->tail == NULL)
         s->first = s->last = b;
     else
-        s->last->next = b; /* `last` moves with the first entry in it */
+        s->tail->next = b;
+    s->tail = b;
+    s->capacity += HEAD_BLOCK_ENTRIES;
+    s->reserved++;
     return 0;
+}
+
+void head_unreserve(struct head_stream *s)
+{
+    s->reserved = 0;
 }
 
 void head_add_entry(struct head_stream *s, const struct head_entry *e, const uint64_t *totals)
 {
     uint32_t n = count_of(s);
+    ASSERT(n < s->capacity);
     if (n > 0 && n % HEAD_BLOCK_ENTRIES == 0)
         s->last = s->last->next;
+    s->reserved -= s->reserved > 0;
     struct head_block *b = s->last;
-    ASSERT(b != NULL);
     unsigned char *at = b->entries + (n % HEAD_BLOCK_ENTRIES) * stride_of(s);
     memcpy(at, e, sizeof *e);
     memcpy(at + sizeof *e, totals, s->member_count * sizeof *totals);

@@ -55,8 +55,11 @@ struct head_stream {
     const struct form_pair *pairs;
     uint64_t hash;        /* of pairs and members, for tables */
     uint64_t fingerprint; /* of the first member's series */
-    struct head_block *first, *last;
-    _Atomic uint32_t count;     /* entries, published */
+    struct head_block *first; /* then by `next` */
+    struct head_block *last;  /* that entries are added to; writer's, as the next three */
+    struct head_block *tail;  /* that was allocated */
+    uint32_t capacity, reserved;
+    _Atomic uint32_t count;   /* entries, published */
     struct head_stream *older;  /* the same stream in the generation before that has it */
     int64_t newest_ns;          /* of all its profiles, older heads included; writer's */
 };
@@ -135,10 +138,13 @@ int head_add_cover(struct head *h, struct head_tenant *t, wal_pos pos, uint32_t 
 int head_reserve_aliases(struct head_tenant *t, uint32_t more);
 void head_add_alias(struct head_tenant *t, const struct head_alias *alias);
 
-/* --- partition: one writer at a time. Make room for one more entry, which head_add_entry() then
- * cannot fail to add. ERR_NOMEM, ERR_LIMIT. */
+/* --- partition: one writer at a time. Make room for one more entry than was asked for before;
+ * each allows one head_add_entry(), which cannot fail. ERR_NOMEM, ERR_LIMIT. */
 int head_reserve_entry(struct head_stream *s);
 void head_add_entry(struct head_stream *s, const struct head_entry *e, const uint64_t *totals);
+
+/* The entries that room was made for do not come after all; the room stays. */
+void head_unreserve(struct head_stream *s);
 
 /* Equal members and pairs; and the hash that goes with it. */
 bool head_stream_is(const struct head_stream *s, uint64_t hash, const struct form_member *members,

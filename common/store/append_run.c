@@ -1,0 +1,896 @@
+/* Appending a push: decide per profile whether it is new, intern, put records, and wait.
+ *
+ * First everything that can fail without a trace (reading, looking up, interning, making room), then
+ * the records. A push is divided by service; all its shelves are locked together, in the order of
+ * their ids, so that nothing is put before all of it is known to fit. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "profile/labels.h"
+#include "store/record.h"
+#include "store/row.h"
+#include "store/store_priv.h"
+
+enum {
+    ROOM_WAIT_MS = 5000,   /* for a segment that is being made */
+    BUFFER_WAIT_MS = 1000, /* for the disk to take what waits */
+    RECORD_ROOM = 64,      /* of a PUSH record beside symbols and rows */
+};
+
+enum fate { FATE_ROW, FATE_KNOWN, FATE_REPEAT };
+
+/* One profile of the push. */
+struct item {
+    const struct form_profile *p;
+    uint64_t stream_hash;
+    enum fate fate;
+    struct head_stream *stream; /* of the open head, once it is needed */
+    struct lane_name row_lane;  /* of a repeat: the dot of its row */
+    uint32_t row_seq;
+    struct head_alias alias;    /* of a repeat, in the open head's numbers */
+    size_t at;                  /* of a row: where its entry is in the group's bytes */
+    uint32_t length;
+    struct row_put made;
+};
+
+/* The profiles of one service. */
+struct group {
+    struct str service;
+    struct shelf *shelf;
+    const struct form *form;
+    struct form own; /* when the push has several services */
+    struct buf own_bytes;
+    struct item *items;
+    uint32_t count, rows, repeats;
+    struct head_partition *partition;
+    struct buf bytes; /* entries, one behind the other */
+};
+
+struct push {
+    struct store *s;
+    struct gen *g;
+    struct str tenant_name;
+    struct store_tenant *tenant;
+    struct head_tenant *head_tenant;
+    struct arena *arena;
+    struct form form;
+    struct group *groups;
+    uint32_t group_count;
+    uint32_t *lanes; /* the open head's number of each lane of the form; UINT32_MAX: not needed */
+    const struct vector *complete;
+    struct vector *cover;   /* what of `complete` is to be logged */
+    uint32_t *cover_lanes;  /* the open head's numbers of its lanes */
+    struct waiter *waiter;
+    uint32_t locked;        /* groups whose shelf is locked */
+    bool put_any;
+    struct err *err;
+};
+
+static struct lane_name form_lane_name(const struct form_lane *l)
+{
+    return (struct lane_name){l->writer, l->instances, l->count};
+}
+
+/* --- dividing --------------------------------------------------------------------------------- */
+
+static struct str service_of(const struct form_profile *p)
+{
+    for (uint32_t i = 0; i < p->pair_count; i++)
+        if (str_eq(p->pairs[i].name, LABEL_SERVICE))
+            return p->pairs[i].value;
+    return STR("");
+}
+
+static struct group *group_of(struct push *p, struct str service)
+{
+    for (uint32_t i = 0; i < p->group_count; i++)
+        if (str_eq(p->groups[i].service, service))
+            return &p->groups[i];
+    return NULL;
+}
+
+/* A group's own form has only the symbols that its profiles reach. */
+static int cut_out(struct push *p, struct group *g)
+{
+    uint32_t *which = arena_alloc(p->arena, sizeof *which * ((size_t)g->count + 1)), n = 0;
+    if (which == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < p->form.profile_count; i++)
+        if (str_eq(service_of(&p->form.profiles[i]), g->service))
+            which[n++] = i;
+    int rc = form_subset(&p->form, which, n, p->arena, &g->own_bytes);
+    if (rc == 0)
+        rc = g->own_bytes.error;
+    if (rc == 0)
+        rc = form_open(&g->own, buf_view(&g->own_bytes), &p->s->c.form, p->arena, p->err);
+    g->form = &g->own;
+    return rc;
+}
+
+static int fill_group(struct push *p, struct group *g)
+{
+    int rc = 0;
+    g->form = &p->form;
+    if (p->group_count > 1)
+        rc = cut_out(p, g);
+    if (rc != 0)
+        return rc;
+    g->items = arena_calloc(p->arena, (size_t)g->count + 1, sizeof *g->items);
+    if (g->items == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < g->count; i++) {
+        const struct form_profile *fp = &g->form->profiles[i];
+        g->items[i].p = fp;
+        g->items[i].stream_hash =
+            head_stream_hash(fp->members, fp->member_count, fp->pairs, fp->pair_count);
+    }
+    return shelf_get(p->s, p->tenant_name, g->service, &g->shelf);
+}
+
+static int by_shelf(const void *a, const void *b)
+{
+    uint32_t x = ((const struct group *)a)->shelf->id, y = ((const struct group *)b)->shelf->id;
+    return x < y ? -1 : x > y;
+}
+
+/* Services per push are few (the distributor sends one, or a handful when it was given a batch);
+ * a form that has very many is refused rather than compared with itself. */
+static int divide(struct push *p)
+{
+    enum { SERVICES_MAX = 256 };
+    p->groups = arena_calloc(p->arena, SERVICES_MAX, sizeof *p->groups);
+    if (p->groups == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < p->form.profile_count; i++) {
+        struct str service = service_of(&p->form.profiles[i]);
+        struct group *g = group_of(p, service);
+        if (g == NULL && p->group_count == SERVICES_MAX)
+            return err_set(p->err, ERR_LIMIT, "more than %d services in one push", SERVICES_MAX);
+        if (g == NULL) {
+            g = &p->groups[p->group_count++];
+            g->service = service;
+        }
+        g->count++;
+    }
+    for (uint32_t i = 0; i < p->group_count; i++) {
+        int rc = fill_group(p, &p->groups[i]);
+        if (rc != 0)
+            return rc;
+    }
+    qsort(p->groups, p->group_count, sizeof *p->groups, by_shelf);
+    for (uint32_t i = 0; i < p->group_count; i++)
+        if (p->group_count > 1)
+            p->groups[i].form = &p->groups[i].own;
+    return 0;
+}
+
+/* --- what is known ---------------------------------------------------------------------------- */
+
+static bool dot_known(const struct push *p, struct lane_name lane, uint32_t seq)
+{
+    return vector_has(p->g->all, lane, seq) || vector_has(p->s->old_rows, lane, seq) ||
+           vector_has(p->tenant->extra, lane, seq);
+}
+
+/* The row that has this key, in any head, synced or not. */
+static bool key_known(const struct item *it, const struct shelf *sh, struct lane_name *lane,
+                      uint32_t *seq)
+{
+    const struct form_profile *p = it->p;
+    const struct head_stream *s =
+        shelf_find(sh, it->stream_hash, p->members, p->member_count, p->pairs, p->pair_count);
+    if (s == NULL || p->time_ns > s->newest_ns)
+        return false;
+    for (; s != NULL; s = s->older) {
+        struct head_walk w = head_walk(s, head_limit(s->head), p->time_ns, p->time_ns);
+        for (const struct head_entry *e; (e = head_next(&w)) != NULL;) {
+            if (e->nonce != p->nonce)
+                continue;
+            *lane = head_lane_at(s->head, e->lane)->name;
+            *seq = e->seq;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool same_name(struct lane_name a, struct lane_name b)
+{
+    if (memcmp(a.writer, b.writer, WRITER_SIZE) != 0 || a.set_count != b.set_count)
+        return false;
+    for (uint32_t i = 0; i < a.set_count; i++)
+        if (!str_eq(a.set[i], b.set[i]))
+            return false;
+    return true;
+}
+
+static bool same_stream(const struct form_profile *a, const struct form_profile *b)
+{
+    if (a->member_count != b->member_count || a->pair_count != b->pair_count)
+        return false;
+    for (uint32_t i = 0; i < a->member_count; i++) {
+        const struct form_member *x = &a->members[i], *y = &b->members[i];
+        if (!str_eq(x->type, y->type) || !str_eq(x->unit, y->unit) ||
+            !str_eq(x->period_type, y->period_type) || !str_eq(x->period_unit, y->period_unit) ||
+            !str_eq(x->name, y->name))
+            return false;
+    }
+    for (uint32_t i = 0; i < a->pair_count; i++)
+        if (!str_eq(a->pairs[i].name, b->pairs[i].name) ||
+            !str_eq(a->pairs[i].value, b->pairs[i].value))
+            return false;
+    return true;
+}
+
+/* Items of this push by key: index + 1, 0 is free. */
+struct key_table {
+    uint32_t *slots;
+    uint32_t mask;
+};
+
+static int key_table_init(struct key_table *t, uint32_t count, struct arena *a)
+{
+    uint32_t size = 4;
+    while (size < (uint64_t)count * 2)
+        size *= 2;
+    t->slots = arena_calloc(a, size, sizeof *t->slots);
+    t->mask = size - 1;
+    return t->slots == NULL ? ERR_NOMEM : 0;
+}
+
+/* The first item with the key of item i, which is i itself when there is none before. */
+static struct item *first_with_key(struct key_table *t, struct group *g, uint32_t i)
+{
+    const struct item *it = &g->items[i];
+    uint64_t h = (it->stream_hash ^ (uint64_t)it->p->time_ns) * 0x9e3779b97f4a7c15u ^ it->p->nonce;
+    h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
+    for (uint32_t at = (uint32_t)(h >> 32) & t->mask;; at = (at + 1) & t->mask) {
+        if (t->slots[at] == 0) {
+            t->slots[at] = i + 1;
+            return &g->items[i];
+        }
+        struct item *other = &g->items[t->slots[at] - 1];
+        if (other->stream_hash == it->stream_hash && other->p->time_ns == it->p->time_ns &&
+            other->p->nonce == it->p->nonce && same_stream(other->p, it->p))
+            return other;
+    }
+}
+
+static void judge(struct push *p, struct group *g, struct key_table *t, uint32_t i)
+{
+    struct item *it = &g->items[i], *first = first_with_key(t, g, i);
+    struct lane_name own = form_lane_name(&g->form->lanes[it->p->lane]);
+    if (dot_known(p, own, it->p->seq)) {
+        it->fate = FATE_KNOWN;
+        return;
+    }
+    bool found = false;
+    if (first != it && first->fate == FATE_ROW) {
+        it->row_lane = form_lane_name(&g->form->lanes[first->p->lane]);
+        it->row_seq = first->p->seq;
+        found = true;
+    } else if (first != it && first->fate == FATE_REPEAT) {
+        it->row_lane = first->row_lane;
+        it->row_seq = first->row_seq;
+        found = true;
+    }
+    if (!found)
+        found = key_known(it, g->shelf, &it->row_lane, &it->row_seq);
+    if (!found)
+        it->fate = FATE_ROW;
+    else if (it->row_seq == it->p->seq && same_name(it->row_lane, own))
+        it->fate = FATE_KNOWN;
+    else
+        it->fate = FATE_REPEAT;
+    g->rows += it->fate == FATE_ROW;
+    g->repeats += it->fate == FATE_REPEAT;
+}
+
+/* Decide for every profile; shelves are locked, so nobody adds a row with one of these keys. */
+static int judge_all(struct push *p)
+{
+    for (uint32_t i = 0; i < p->group_count; i++) {
+        struct group *g = &p->groups[i];
+        struct key_table t;
+        int rc = key_table_init(&t, g->count, p->arena);
+        if (rc != 0)
+            return rc;
+        pthread_mutex_lock(&p->s->log_lock);
+        /* `all` goes when a generation ends; what was put there is no longer known then. */
+        rc = p->g == p->s->open ? 0 : ERR_IO;
+        for (uint32_t k = 0; k < g->count && rc == 0; k++)
+            judge(p, g, &t, k);
+        pthread_mutex_unlock(&p->s->log_lock);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* --- COVER ------------------------------------------------------------------------------------ */
+
+/* `complete` less what was known before and less this push's repeats. */
+static int plan_cover(struct push *p)
+{
+    struct vector *less = NULL;
+    int rc = vector_copy(&p->cover, p->complete);
+    if (rc == 0)
+        rc = vector_init(&less);
+    for (uint32_t i = 0; i < p->group_count && rc == 0; i++) {
+        const struct group *g = &p->groups[i];
+        for (uint32_t k = 0; k < g->count && rc == 0; k++) {
+            const struct form_profile *fp = g->items[k].p;
+            uint32_t lane;
+            if (g->items[k].fate != FATE_REPEAT)
+                continue;
+            rc = vector_lane(less, form_lane_name(&g->form->lanes[fp->lane]), &lane);
+            if (rc == 0)
+                rc = vector_add(less, lane, fp->seq, fp->seq);
+        }
+    }
+    if (rc == 0)
+        rc = vector_minus(p->cover, less);
+    pthread_mutex_lock(&p->s->log_lock);
+    if (rc == 0 && p->g != p->s->open)
+        rc = ERR_IO;
+    if (rc == 0)
+        rc = vector_minus(p->cover, p->g->all);
+    if (rc == 0)
+        rc = vector_minus(p->cover, p->s->old_rows);
+    if (rc == 0)
+        rc = vector_minus(p->cover, p->tenant->extra);
+    pthread_mutex_unlock(&p->s->log_lock);
+    vector_free(&less);
+    p->cover_lanes =
+        arena_calloc(p->arena, (size_t)vector_count(p->complete) + 1, sizeof(uint32_t));
+    return rc == 0 && p->cover_lanes == NULL ? ERR_NOMEM : rc;
+}
+
+/* --- defining --------------------------------------------------------------------------------- */
+
+static int lane_id(struct push *p, struct lane_name name, uint32_t *id)
+{
+    uint32_t set;
+    int rc = head_set(p->g->head, name.set, name.set_count, &set, NULL);
+    return rc != 0 ? rc : head_lane(p->g->head, name.writer, set, id, NULL);
+}
+
+static int define_item(struct push *p, struct group *g, struct item *it)
+{
+    const struct form_profile *fp = it->p;
+    uint32_t *lane = &p->lanes[fp->lane];
+    int rc = 0;
+    if (*lane == UINT32_MAX)
+        rc = lane_id(p, form_lane_name(&g->form->lanes[fp->lane]), lane);
+    if (rc != 0)
+        return rc;
+    if (it->fate == FATE_REPEAT) {
+        it->alias = (struct head_alias){.time_ns = fp->time_ns,
+                                        .repeat_lane = *lane,
+                                        .repeat_seq = fp->seq,
+                                        .row_seq = it->row_seq};
+        return lane_id(p, it->row_lane, &it->alias.row_lane);
+    }
+    rc = head_use_lane(p->g->head, p->head_tenant, *lane);
+    if (rc != 0)
+        return rc;
+    struct head_stream *s = shelf_find(g->shelf, it->stream_hash, fp->members, fp->member_count,
+                                       fp->pairs, fp->pair_count);
+    if (s == NULL || s->head != p->g->head) {
+        rc = head_add_stream(p->g->head, g->partition, fp->members, fp->member_count, fp->pairs,
+                             fp->pair_count, &s);
+        if (rc == 0)
+            rc = shelf_put(g->shelf, s);
+    }
+    it->stream = s;
+    return rc;
+}
+
+static int define_group(struct push *p, struct group *g)
+{
+    int rc = 0;
+    if (g->rows > 0)
+        rc = head_partition(p->g->head, p->head_tenant, g->service, &g->partition, NULL);
+    for (uint32_t i = 0; i < g->count && rc == 0; i++)
+        if (g->items[i].fate != FATE_KNOWN)
+            rc = define_item(p, g, &g->items[i]);
+    if (rc == 0 && g->repeats > 0)
+        rc = head_reserve_aliases(p->head_tenant, g->repeats);
+    return rc;
+}
+
+static int define_cover(struct push *p)
+{
+    int rc = 0;
+    for (uint32_t i = 0; p->cover != NULL && i < vector_count(p->cover) && rc == 0; i++)
+        if (vector_seqs(p->cover, i)->count > 0)
+            rc = lane_id(p, vector_name(p->cover, i), &p->cover_lanes[i]);
+    return rc;
+}
+
+/* --- putting ---------------------------------------------------------------------------------- */
+
+/* Put one record. Under log_lock, which is given up while the next segment is being made. */
+static int put_locked(struct push *p, const struct str *pieces, unsigned count,
+                      const struct wal_dot *dots, size_t dot_count, wal_pos *pos)
+{
+    int64_t until = clock_mono_ms() + ROOM_WAIT_MS;
+    for (;;) {
+        int rc = wal_put(p->g->wal, pieces, count, dots, dot_count, pos);
+        if (rc == 0)
+            p->put_any = true;
+        if (rc == ERR_SEALED)
+            return ERR_IO;
+        if (rc != ERR_AGAIN)
+            return rc;
+        if (clock_mono_ms() >= until)
+            return ERR_IO;
+        commit_wake(p->s);
+        commit_wait(&p->s->room, &p->s->log_lock, 100 * 1000000ll);
+    }
+}
+
+static int put_record(struct push *p, const struct buf *b)
+{
+    wal_pos pos;
+    struct str piece = buf_view(b);
+    if (b->error != 0)
+        return b->error;
+    pthread_mutex_lock(&p->s->log_lock);
+    int rc = put_locked(p, &piece, 1, NULL, 0, &pos);
+    pthread_mutex_unlock(&p->s->log_lock);
+    return rc;
+}
+
+typedef void (*define_fn)(const struct head *h, uint32_t id, struct buf *out);
+
+static void put_tenant(const struct head *h, uint32_t id, struct buf *out)
+{
+    record_tenant(head_tenant_at(h, id), out);
+}
+
+static void put_partition(const struct head *h, uint32_t id, struct buf *out)
+{
+    record_partition(head_partition_at(h, id), out);
+}
+
+static void put_stream(const struct head *h, uint32_t id, struct buf *out)
+{
+    record_stream(head_stream_at(h, id), out);
+}
+
+static int log_kind(struct push *p, uint32_t *logged, uint32_t count, define_fn put)
+{
+    while (*logged < count) {
+        struct buf b = {0};
+        put(p->g->head, *logged, &b);
+        int rc = put_record(p, &b);
+        buf_reset(&b);
+        if (rc != 0)
+            return rc;
+        ++*logged;
+    }
+    return 0;
+}
+
+/* DEFINE of all that the log does not have yet, an earlier push that failed included. */
+static int log_definitions(struct push *p)
+{
+    struct gen *g = p->g;
+    int rc = log_kind(p, &g->logged.tenants, head_tenant_count(g->head), put_tenant);
+    if (rc == 0)
+        rc = log_kind(p, &g->logged.partitions, head_partition_count(g->head), put_partition);
+    if (rc == 0)
+        rc = log_kind(p, &g->logged.streams, head_stream_count(g->head), put_stream);
+    if (rc == 0)
+        rc = log_kind(p, &g->logged.sets, head_set_count(g->head), record_set);
+    if (rc == 0)
+        rc = log_kind(p, &g->logged.lanes, head_lane_count(g->head), record_lane);
+    return rc;
+}
+
+static int define_all(struct push *p)
+{
+    pthread_mutex_lock(&p->s->define_lock);
+    int rc = head_tenant(p->g->head, p->tenant_name, &p->head_tenant, NULL);
+    for (uint32_t i = 0; i < p->group_count && rc == 0; i++)
+        rc = define_group(p, &p->groups[i]);
+    if (rc == 0)
+        rc = define_cover(p);
+    if (rc == 0)
+        rc = log_definitions(p);
+    pthread_mutex_unlock(&p->s->define_lock);
+    p->put_any = false; /* definitions are not seen */
+    return rc;
+}
+
+/* Intern the group's symbols and write its entries into memory. */
+static int build_group(struct push *p, struct group *g)
+{
+    struct part_ids ids;
+    if (g->rows == 0)
+        return 0;
+    int rc = part_intern(g->partition->part, g->form, p->arena, &ids);
+    for (uint32_t i = 0; i < g->count && rc == 0; i++) {
+        struct item *it = &g->items[i];
+        if (it->fate != FATE_ROW)
+            continue;
+        it->at = g->bytes.size;
+        rc = row_put(it->p, ids.nodes, it->stream->id, p->lanes[it->p->lane], p->arena, &g->bytes,
+                     &it->made);
+        it->length = (uint32_t)(g->bytes.size - it->at);
+        if (rc == 0 && g->bytes.size - it->at > wal_body_max(p->g->wal) - RECORD_ROOM)
+            rc = err_set(p->err, ERR_LIMIT, "a profile of %zu bytes is larger than a log record",
+                         g->bytes.size - it->at);
+    }
+    return rc;
+}
+
+/* Symbols that do not fit beside the rows go ahead, in records without rows. What is left is in
+ * *rest; *mark is what the log has once that is put. */
+static int put_symbols(struct push *p, struct group *g, size_t first_row, struct buf *rest,
+                       struct part_counts *mark)
+{
+    struct head_partition *part = g->partition;
+    size_t body = wal_body_max(p->g->wal), half = body / 2;
+    size_t room = half < RECORD_SYMBOLS_MAX ? half : RECORD_SYMBOLS_MAX;
+    for (;;) {
+        struct part_counts next = part->logged, now = part_counts(part->part);
+        if (memcmp(&next, &now, sizeof now) == 0)
+            return 0;
+        buf_clear(rest);
+        bool more = part_put_symbols(part->part, &next, room, rest);
+        if (rest->error != 0)
+            return rest->error;
+        *mark = next;
+        if (!more && rest->size + first_row + RECORD_ROOM <= body)
+            return 0;
+        struct buf b = {0};
+        record_push(part->id, buf_view(rest), 0, &b);
+        int rc = put_record(p, &b);
+        buf_reset(&b);
+        if (rc != 0)
+            return rc;
+        part->logged = next;
+        buf_clear(rest);
+    }
+}
+
+static void add_entry(struct push *p, const struct item *it, wal_pos pos)
+{
+    uint32_t lane = p->lanes[it->p->lane];
+    struct head_entry e = {.time_ns = it->p->time_ns,
+                           .pos = pos,
+                           .length = it->length,
+                           .samples = it->made.samples,
+                           .lane = lane,
+                           .seq = it->p->seq,
+                           .nonce = it->p->nonce};
+    head_add_entry(it->stream, &e, it->made.totals);
+    /* Without memory the dot is still found by its key. */
+    uint32_t index;
+    if (vector_lane(p->g->all, head_lane_at(p->g->head, lane)->name, &index) == 0)
+        (void)vector_add(p->g->all, index, it->p->seq, it->p->seq);
+    p->waiter->info.rows++;
+    p->waiter->info.samples += it->made.samples;
+}
+
+static void unreserve(struct group *g)
+{
+    for (uint32_t i = 0; i < g->count; i++)
+        if (g->items[i].stream != NULL)
+            head_unreserve(g->items[i].stream);
+}
+
+/* Rows from item *next on, as many as one record takes, with the symbols before them. */
+static int put_rows(struct push *p, struct group *g, uint32_t *next, struct str symbols)
+{
+    size_t room = wal_body_max(p->g->wal) - RECORD_ROOM - symbols.len, bytes = 0;
+    uint32_t n = 0, end = *next;
+    size_t from = SIZE_MAX;
+    for (; end < g->count; end++) {
+        struct item *it = &g->items[end];
+        if (it->fate != FATE_ROW)
+            continue;
+        if (bytes + it->length > room)
+            break;
+        int rc = head_reserve_entry(it->stream);
+        if (rc != 0) {
+            unreserve(g);
+            return rc;
+        }
+        from = from == SIZE_MAX ? it->at : from;
+        bytes += it->length;
+        n++;
+    }
+    struct wal_dot *dots = arena_alloc(p->arena, sizeof *dots * ((size_t)n + 1));
+    struct buf head = {0};
+    record_push(g->partition->id, symbols, n, &head);
+    if (dots == NULL || head.error != 0) {
+        buf_reset(&head);
+        unreserve(g);
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = *next, k = 0; i < end; i++)
+        if (g->items[i].fate == FATE_ROW)
+            dots[k++] = (struct wal_dot){p->lanes[g->items[i].p->lane], g->items[i].p->seq};
+    struct str pieces[2] = {buf_view(&head), str_of(g->bytes.data + from, bytes)};
+    wal_pos pos;
+    pthread_mutex_lock(&p->s->log_lock);
+    int rc = put_locked(p, pieces, 2, dots, n, &pos);
+    for (uint32_t i = *next; i < end && rc == 0; i++)
+        if (g->items[i].fate == FATE_ROW)
+            add_entry(p, &g->items[i], pos + head.size + (g->items[i].at - from));
+    p->g->profiles += rc == 0 ? n : 0;
+    pthread_mutex_unlock(&p->s->log_lock);
+    buf_reset(&head);
+    if (rc != 0)
+        unreserve(g);
+    *next = end;
+    return rc;
+}
+
+static int put_group(struct push *p, struct group *g)
+{
+    if (g->rows == 0)
+        return 0;
+    uint32_t next = 0;
+    while (g->items[next].fate != FATE_ROW)
+        next++;
+    struct buf symbols = {0};
+    struct part_counts mark = g->partition->logged;
+    int rc = put_symbols(p, g, g->items[next].length, &symbols, &mark);
+    uint32_t left = g->rows;
+    while (left > 0 && rc == 0) {
+        uint32_t before = p->waiter->info.rows;
+        rc = put_rows(p, g, &next, buf_view(&symbols));
+        left -= p->waiter->info.rows - before;
+        if (rc == 0) {
+            g->partition->logged = mark;
+            buf_clear(&symbols);
+        }
+    }
+    buf_reset(&symbols);
+    return rc;
+}
+
+static int put_aliases(struct push *p)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->group_count; i++)
+        n += p->groups[i].repeats;
+    if (n == 0)
+        return 0;
+    struct buf b = {0};
+    record_alias(n, &b);
+    for (uint32_t i = 0; i < p->group_count; i++)
+        for (uint32_t k = 0; k < p->groups[i].count; k++)
+            if (p->groups[i].items[k].fate == FATE_REPEAT)
+                record_alias_entry(p->head_tenant->id, &p->groups[i].items[k].alias, &b);
+    struct str piece = buf_view(&b);
+    wal_pos pos;
+    pthread_mutex_lock(&p->s->define_lock);
+    pthread_mutex_lock(&p->s->log_lock);
+    int rc = b.error != 0 ? b.error : put_locked(p, &piece, 1, NULL, 0, &pos);
+    for (uint32_t i = 0; i < p->group_count && rc == 0; i++) {
+        for (uint32_t k = 0; k < p->groups[i].count; k++) {
+            struct item *it = &p->groups[i].items[k];
+            if (it->fate != FATE_REPEAT)
+                continue;
+            it->alias.pos = pos;
+            head_add_alias(p->head_tenant, &it->alias);
+            uint32_t lane; /* without memory it is found by its key again: one more alias */
+            struct lane_name name = head_lane_at(p->g->head, it->alias.repeat_lane)->name;
+            if (vector_lane(p->tenant->extra, name, &lane) == 0)
+                (void)vector_add(p->tenant->extra, lane, it->alias.repeat_seq,
+                                 it->alias.repeat_seq);
+        }
+    }
+    pthread_mutex_unlock(&p->s->log_lock);
+    pthread_mutex_unlock(&p->s->define_lock);
+    buf_reset(&b);
+    return rc;
+}
+
+static int put_cover(struct push *p)
+{
+    uint32_t lanes = 0;
+    for (uint32_t i = 0; p->cover != NULL && i < vector_count(p->cover); i++)
+        lanes += vector_seqs(p->cover, i)->count > 0;
+    if (lanes == 0)
+        return 0;
+    struct buf b = {0};
+    record_cover(p->head_tenant->id, lanes, &b);
+    for (uint32_t i = 0; i < vector_count(p->cover); i++)
+        if (vector_seqs(p->cover, i)->count > 0)
+            record_cover_lane(p->cover_lanes[i], vector_seqs(p->cover, i), &b);
+    struct str piece = buf_view(&b);
+    wal_pos pos;
+    pthread_mutex_lock(&p->s->define_lock);
+    pthread_mutex_lock(&p->s->log_lock);
+    int rc = b.error != 0 ? b.error : put_locked(p, &piece, 1, NULL, 0, &pos);
+    for (uint32_t i = 0; i < vector_count(p->cover) && rc == 0; i++) {
+        struct seqset copy = {0};
+        if (vector_seqs(p->cover, i)->count == 0)
+            continue;
+        rc = seqset_copy(&copy, vector_seqs(p->cover, i));
+        if (rc == 0)
+            rc = head_add_cover(p->g->head, p->head_tenant, pos, p->cover_lanes[i], &copy);
+        seqset_reset(&copy);
+    }
+    if (rc == 0)
+        (void)vector_union(p->tenant->extra, p->cover);
+    pthread_mutex_unlock(&p->s->log_lock);
+    pthread_mutex_unlock(&p->s->define_lock);
+    buf_reset(&b);
+    return rc;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+/* The open generation, once what waits for the disk is not too much. */
+static int enter(struct push *p)
+{
+    struct store *s = p->s;
+    int64_t until = clock_mono_ms() + BUFFER_WAIT_MS;
+    pthread_mutex_lock(&s->log_lock);
+    while (s->open != NULL && !s->stopping && wal_pending(s->open->wal) > s->c.buffer_bytes &&
+           clock_mono_ms() < until)
+        commit_wait(&s->room, &s->log_lock, 100 * 1000000ll);
+    int rc = 0;
+    if (s->stopping)
+        rc = err_set(p->err, ERR_CLOSED, "the store is closing");
+    else if (s->open == NULL && s->refusal == ERR_NOSPC)
+        rc = err_set(p->err, ERR_NOSPC, "no space left in %s: %" PRIu64 " bytes are free", s->dir,
+                     s->io->free_bytes(s->io->self, s->dir));
+    else if (s->open == NULL)
+        rc = err_set(p->err, ERR_IO, "the log in %s cannot be written: %s", s->dir,
+                     err_text(s->refusal));
+    else if (wal_pending(s->open->wal) > s->c.buffer_bytes)
+        rc = err_set(p->err, ERR_LIMIT, "%zu bytes wait for the disk",
+                     wal_pending(s->open->wal));
+    if (rc == 0) {
+        p->g = s->open;
+        gen_ref(p->g);
+    }
+    pthread_mutex_unlock(&s->log_lock);
+    return rc;
+}
+
+static void lock_shelves(struct push *p)
+{
+    for (; p->locked < p->group_count; p->locked++)
+        pthread_mutex_lock(&p->groups[p->locked].shelf->lock);
+}
+
+static void unlock_shelves(struct push *p)
+{
+    while (p->locked > 0)
+        pthread_mutex_unlock(&p->groups[--p->locked].shelf->lock);
+}
+
+static int prepare(struct push *p, struct str form)
+{
+    int rc = arena_init(&p->arena, 0, p->s->c.requests);
+    if (rc == 0)
+        rc = form_open(&p->form, form, &p->s->c.form, p->arena, p->err);
+    if (rc == 0)
+        rc = tenant_get(p->s, p->tenant_name, &p->tenant);
+    if (rc == 0)
+        rc = divide(p);
+    if (rc != 0)
+        return rc;
+    p->lanes = arena_alloc(p->arena, sizeof *p->lanes * ((size_t)p->form.lane_count + 1));
+    p->waiter = mem_zalloc(sizeof *p->waiter);
+    if (p->lanes == NULL || p->waiter == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < p->form.lane_count; i++)
+        p->lanes[i] = UINT32_MAX;
+    return 0;
+}
+
+static bool has_news(const struct push *p)
+{
+    bool news = p->cover != NULL && !vector_is_empty(p->cover);
+    for (uint32_t i = 0; i < p->group_count; i++)
+        news = news || p->groups[i].rows + p->groups[i].repeats > 0;
+    return news;
+}
+
+static int store_push(struct push *p)
+{
+    int rc = judge_all(p);
+    if (rc == 0 && p->complete != NULL && !vector_is_empty(p->complete))
+        rc = plan_cover(p);
+    if (rc != 0 || !has_news(p))
+        return rc;
+    rc = define_all(p);
+    for (uint32_t i = 0; i < p->group_count && rc == 0; i++)
+        rc = build_group(p, &p->groups[i]);
+    for (uint32_t i = 0; i < p->group_count && rc == 0; i++)
+        rc = put_group(p, &p->groups[i]);
+    if (rc == 0)
+        rc = put_aliases(p);
+    if (rc == 0)
+        rc = put_cover(p);
+    /* Once a part is in the log the push cannot be said to have left no trace. */
+    return rc != 0 && rc != ERR_NOSPC && p->put_any ? ERR_IO : rc;
+}
+
+/* Wait for all that was put so far: it includes pending rows that this push found. */
+static void await(struct push *p, store_done_fn done, void *arg)
+{
+    struct store *s = p->s;
+    struct waiter *w = p->waiter;
+    p->waiter = NULL;
+    w->done = done;
+    w->arg = arg;
+    for (uint32_t i = 0; i < p->group_count; i++) {
+        const struct group *g = &p->groups[i];
+        w->info.repeats += g->repeats;
+        w->info.known += g->count - g->rows - g->repeats;
+    }
+    pthread_mutex_lock(&s->lock);
+    memcpy(w->info.disk, s->catalogue->disk, sizeof w->info.disk);
+    s->stats.profiles += w->info.rows;
+    s->stats.samples += w->info.samples;
+    s->stats.known += w->info.known;
+    s->stats.repeats += w->info.repeats;
+    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_lock(&s->log_lock);
+    w->pos = wal_end(p->g->wal);
+    bool waits = p->g == s->open && w->pos > wal_committed(p->g->wal);
+    /* Its generation ended meanwhile: what was put may be lost. */
+    w->rc = p->g == s->open ? 0 : ERR_IO;
+    if (waits) {
+        list_push_back(&s->waiters, &w->link);
+        commit_wake(s);
+    }
+    pthread_mutex_unlock(&s->log_lock);
+    if (waits)
+        return;
+    w->done(w->arg, w->rc, &w->info);
+    mem_free(w);
+}
+
+static void push_reset(struct push *p)
+{
+    for (uint32_t i = 0; i < p->group_count; i++) {
+        buf_reset(&p->groups[i].bytes);
+        buf_reset(&p->groups[i].own_bytes);
+    }
+    vector_free(&p->cover);
+    mem_free(p->waiter);
+    gen_unref(p->g);
+    arena_free(&p->arena);
+}
+
+int store_append(struct store *s, struct str tenant, struct str form,
+                 const struct vector *complete, store_done_fn done, void *arg, struct err *err)
+{
+    struct push p = {.s = s, .tenant_name = tenant, .complete = complete, .err = err};
+    struct err none = {0};
+    p.err = err == NULL ? &none : err;
+    err_reset(p.err);
+    int rc = prepare(&p, form);
+    if (rc == 0)
+        rc = enter(&p);
+    if (rc == 0) {
+        lock_shelves(&p);
+        rc = store_push(&p);
+        unlock_shelves(&p);
+    }
+    if (rc == 0)
+        await(&p, done, arg);
+    if (rc != 0 && p.err->code == 0)
+        err_set(p.err, rc, "append: %s", err_text(rc));
+    if (rc == ERR_NOSPC) {
+        pthread_mutex_lock(&s->lock);
+        s->stats.refused_nospace++;
+        pthread_mutex_unlock(&s->lock);
+    }
+    push_reset(&p);
+    return rc;
+}
