@@ -19,9 +19,9 @@ static int read_id(struct str *in, uint32_t count, uint32_t *out)
 }
 
 /* Ids count on: what is defined must be new, and the next. */
-static int fresh(int rc, bool made)
+static int fresh(int rc, const bool *made)
 {
-    return rc != 0 ? rc : made ? 0 : ERR_CORRUPT;
+    return rc != 0 ? rc : *made ? 0 : ERR_CORRUPT;
 }
 
 static int define_tenant(struct replay *r, struct str in)
@@ -31,7 +31,7 @@ static int define_tenant(struct replay *r, struct str in)
     bool made = false;
     if (uv_read_str(&in, &name) != 0 || in.len != 0)
         return ERR_CORRUPT;
-    return fresh(head_tenant(r->head, name, &t, &made), made);
+    return fresh(head_tenant(r->head, name, &t, &made), &made);
 }
 
 static int define_partition(struct replay *r, struct str in)
@@ -44,7 +44,7 @@ static int define_partition(struct replay *r, struct str in)
         uv_read_str(&in, &service) != 0 || in.len != 0)
         return ERR_CORRUPT;
     return fresh(head_partition(r->head, head_tenant_at(r->head, tenant), service, &p, &made),
-                 made);
+                 &made);
 }
 
 static int read_members(struct str *in, struct form_member *members, uint32_t *count)
@@ -101,7 +101,7 @@ static int define_set(struct replay *r, struct str in)
     if (rc == 0 && in.len != 0)
         rc = ERR_CORRUPT;
     if (rc == 0)
-        rc = fresh(head_set(r->head, instances, n, &id, &made), made);
+        rc = fresh(head_set(r->head, instances, n, &id, &made), &made);
     mem_free(instances);
     return rc;
 }
@@ -114,7 +114,7 @@ static int define_lane(struct replay *r, struct str in)
     if (raw_read(&in, WRITER_SIZE, &writer) != 0 ||
         read_id(&in, head_set_count(r->head), &set) != 0 || in.len != 0)
         return ERR_CORRUPT;
-    int rc = fresh(head_lane(r->head, (const uint8_t *)writer.data, set, &id, &made), made);
+    int rc = fresh(head_lane(r->head, (const uint8_t *)writer.data, set, &id, &made), &made);
     if (rc == 0)
         rc = vector_lane(r->rows, head_lane_at(r->head, id)->name, &index);
     return rc;

@@ -386,10 +386,11 @@ static int clear_up(struct start *st, struct found *f)
     }
     if (rc == 0 && !empty) {
         rc = catalogue_change(s, f->gen, NULL);
-        if (rc == 0)
-            rc = shelves_add_head(s, f->gen->head);
-        if (rc == 0 || rc == ERR_NOMEM)
-            f->gen = rc == 0 ? NULL : f->gen;
+        if (rc != 0)
+            return rc;
+        struct head *h = f->gen->head;
+        f->gen = NULL; /* the catalogue's now */
+        rc = shelves_add_head(s, h);
     }
     return rc;
 }
