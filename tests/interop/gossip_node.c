@@ -1,5 +1,6 @@
 /* A member of ours, driven by lines on standard input; each answer is one line of JSON. Flags are
- * those of -memberlist.*; commands those of gossip-peer/main.go. For tests/interop/test_gossip.py. */
+ * those of -memberlist.*; commands those of gossip-peer/main.go.
+ * For tests/interop/test_gossip.py. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,360 @@
+/* Who is believed alive, suspected or dead, by the rules of memberlist's state.go. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "gossip/members.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "gossip/broadcast.h"
+
+static struct rng rng;
+static struct bcast *queue;
+static struct members *m;
+
+static struct gossip_addr addr(uint8_t last)
+{
+    return (struct gossip_addr){.ip = {10, 0, 0, last}, .size = 4, .port = 7946};
+}
+
+static struct members_config config(void)
+{
+    return (struct members_config){.name = STR("self"),
+                                   .addr = addr(1),
+                                   .default_port = 7946,
+                                   .suspicion_mult = 4,
+                                   .suspicion_max_mult = 6,
+                                   .probe_interval_ms = 5000,
+                                   .awareness_max = 8,
+                                   .dead_ms = 30000,
+                                   .count_max = 100};
+}
+
+static int setup(void **state)
+{
+    struct members_config c = config();
+    (void)state;
+    rng_seed(&rng, 3);
+    assert_int_equal(bcast_init(&queue), 0);
+    assert_int_equal(members_init(&m, &c, queue, &rng, NULL, 0, NULL), 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    members_free(&m);
+    bcast_free(&queue);
+    return 0;
+}
+
+static void alive_at(const char *name, uint64_t incarnation, uint8_t last, mono_ms now)
+{
+    struct gossip_addr a = addr(last);
+    struct msg_alive msg = {.incarnation = incarnation,
+                            .node = str_c(name),
+                            .ip = gossip_addr_ip(&a),
+                            .port = 7946,
+                            .vsn = str_of(member_vsn, 6)};
+    assert_int_equal(members_on_alive(m, &msg, now), 0);
+}
+
+static void suspect(const char *name, uint64_t incarnation, const char *from, mono_ms now)
+{
+    struct msg_accuse s = {incarnation, str_c(name), str_c(from)};
+    assert_int_equal(members_on_suspect(m, &s, now), 0);
+}
+
+static void dead(const char *name, uint64_t incarnation, const char *from, mono_ms now)
+{
+    struct msg_accuse d = {incarnation, str_c(name), str_c(from)};
+    assert_int_equal(members_on_dead(m, &d, now), 0);
+}
+
+static void assert_is(const char *name, enum member_state want, uint32_t incarnation)
+{
+    const struct member *n = members_get(m, str_c(name));
+    assert_non_null(n);
+    assert_int_equal(n->state, want);
+    assert_int_equal(n->incarnation, incarnation);
+}
+
+static void count_type(void *arg, struct str msg)
+{
+    (*(unsigned(*)[16])arg)[(uint8_t)msg.data[0]]++;
+}
+
+/* How many messages of a type are queued (and forget all). */
+static unsigned queued(enum msg_type type)
+{
+    unsigned counts[16] = {0};
+    while (bcast_count(queue) > 0)
+        (void)bcast_take(queue, 1 << 20, 2, 1, count_type, &counts);
+    return counts[type];
+}
+
+static void a_new_member_is_known_and_told_on(void **state)
+{
+    (void)state;
+    assert_int_equal(queued(MSG_ALIVE), 1); /* ourselves */
+    alive_at("b", 1, 2, 0);
+    assert_is("b", MEMBER_ALIVE, 1);
+    assert_int_equal(queued(MSG_ALIVE), 1);
+    alive_at("b", 1, 2, 0); /* known: not told again */
+    assert_int_equal(queued(MSG_ALIVE), 0);
+    alive_at("b", 2, 2, 0);
+    assert_int_equal(queued(MSG_ALIVE), 1);
+    assert_int_equal(members_active_count(m), 2);
+}
+
+static void nonsense_is_ignored(void **state)
+{
+    (void)state;
+    static const uint8_t bad_vsn[3] = {3, 2, 2};
+    struct msg_alive a = {.incarnation = 1, .node = STR("x"), .ip = STR("abc"), .port = 1};
+    assert_int_equal(members_on_alive(m, &a, 0), 0);
+    a.ip = STR("abcd");
+    a.vsn = str_of(bad_vsn, 3);
+    assert_int_equal(members_on_alive(m, &a, 0), 0);
+    a.vsn = (struct str){0};
+    a.node = STR("");
+    assert_int_equal(members_on_alive(m, &a, 0), 0);
+    a.node = STR("x");
+    a.incarnation = 0;
+    assert_int_equal(members_on_alive(m, &a, 0), 0);
+    suspect("nobody", 1, "b", 0);
+    dead("nobody", 1, "b", 0);
+    assert_int_equal(members_count(m), 1);
+    assert_int_equal(members_stats(m)->ignored, 4);
+}
+
+static void port_0_is_the_default_port(void **state)
+{
+    (void)state;
+    struct msg_alive a = {.incarnation = 1, .node = STR("x"), .ip = STR("abcd")};
+    assert_int_equal(members_on_alive(m, &a, 0), 0);
+    assert_int_equal(members_get(m, STR("x"))->addr.port, 7946);
+}
+
+/* A name at another address is a conflict, unless its former holder left, or is dead long enough. */
+static void a_name_moves_only_after_leaving(void **state)
+{
+    (void)state;
+    alive_at("b", 5, 2, 0);
+    alive_at("b", 6, 3, 0);
+    assert_is("b", MEMBER_ALIVE, 5);
+    assert_int_equal(members_stats(m)->conflicts, 1);
+    dead("b", 5, "x", 0);
+    alive_at("b", 6, 3, 100000);
+    assert_is("b", MEMBER_DEAD, 5); /* reclaiming is off */
+    alive_at("c", 5, 4, 0);
+    dead("c", 5, "c", 0);
+    assert_is("c", MEMBER_LEFT, 5);
+    alive_at("c", 1, 5, 0); /* whatever its incarnation */
+    assert_is("c", MEMBER_ALIVE, 1);
+    assert_int_equal(members_get(m, STR("c"))->addr.ip[3], 5);
+}
+
+static void accusations_of_us_are_refuted(void **state)
+{
+    (void)state;
+    (void)queued(MSG_ALIVE);
+    suspect("self", 1, "b", 0);
+    assert_is("self", MEMBER_ALIVE, 2);
+    assert_int_equal(queued(MSG_ALIVE), 1);
+    dead("self", 9, "b", 0);
+    assert_is("self", MEMBER_ALIVE, 10);
+    assert_int_equal(queued(MSG_ALIVE), 1);
+    dead("self", 3, "b", 0); /* old news */
+    assert_is("self", MEMBER_ALIVE, 10);
+    assert_int_equal(queued(MSG_ALIVE), 0);
+    assert_int_equal(members_awareness(m), 2);
+    assert_int_equal(members_stats(m)->refuted, 2);
+}
+
+/* A restarted member begins at 1 and is told of its former life: it must go past it. */
+static void a_former_life_of_ours_is_outbid(void **state)
+{
+    (void)state;
+    alive_at("self", 7, 1, 0);
+    assert_is("self", MEMBER_ALIVE, 8);
+    dead("self", 20, "self", 0); /* it had left */
+    assert_is("self", MEMBER_ALIVE, 21);
+    alive_at("self", 21, 1, 0); /* our own words */
+    assert_is("self", MEMBER_ALIVE, 21);
+}
+
+static void the_accused_may_refute(void **state)
+{
+    (void)state;
+    alive_at("b", 1, 2, 0);
+    suspect("b", 1, "c", 0);
+    assert_is("b", MEMBER_SUSPECT, 1);
+    alive_at("b", 1, 2, 100); /* not newer: no refutation */
+    assert_is("b", MEMBER_SUSPECT, 1);
+    alive_at("b", 2, 2, 200);
+    assert_is("b", MEMBER_ALIVE, 2);
+    assert_int_equal(members_due(m), MONO_NEVER);
+    suspect("b", 1, "c", 300); /* about a former incarnation */
+    assert_is("b", MEMBER_ALIVE, 2);
+}
+
+/* 10 members or fewer: 20 s at least, 120 s at most, two confirmations needed (from 4 on). */
+static void suspicion_shrinks_with_independent_accusers(void **state)
+{
+    (void)state;
+    for (uint8_t i = 2; i <= 6; i++)
+        alive_at((char[]){(char)('a' + i), 0}, 1, i, 0);
+    suspect("c", 1, "d", 1000);
+    assert_int_equal(members_due(m), 121000);
+    (void)queued(MSG_SUSPECT);
+    suspect("c", 1, "d", 2000); /* the same accuser */
+    assert_int_equal(members_due(m), 121000);
+    assert_int_equal(queued(MSG_SUSPECT), 0);
+    suspect("c", 1, "e", 2000);
+    /* 120 - 100 x ln 2 / ln 3 = 56.907 */
+    assert_int_equal(members_due(m), 1000 + 56907);
+    assert_int_equal(queued(MSG_SUSPECT), 1);
+    suspect("c", 1, "f", 3000);
+    assert_int_equal(members_due(m), 21000);
+    suspect("c", 1, "g", 3000); /* enough are enough */
+    assert_int_equal(members_due(m), 21000);
+    members_tick(m, 20999);
+    assert_is("c", MEMBER_SUSPECT, 1);
+    members_tick(m, 21000);
+    assert_is("c", MEMBER_DEAD, 1);
+    assert_int_equal(members_due(m), MONO_NEVER);
+}
+
+static void among_few_nobody_is_waited_for(void **state)
+{
+    (void)state;
+    alive_at("b", 1, 2, 0);
+    alive_at("c", 1, 3, 0);
+    suspect("b", 1, "c", 0);
+    assert_int_equal(members_due(m), 20000);
+}
+
+static void the_dead_are_kept_for_a_while(void **state)
+{
+    (void)state;
+    alive_at("b", 1, 2, 0);
+    dead("b", 1, "c", 1000);
+    assert_is("b", MEMBER_DEAD, 1);
+    dead("b", 1, "b", 2000); /* dead is dead */
+    assert_is("b", MEMBER_DEAD, 1);
+    members_reap(m, 31000);
+    assert_int_equal(members_count(m), 2);
+    members_reap(m, 31001);
+    assert_int_equal(members_count(m), 1);
+    assert_null(members_get(m, STR("b")));
+}
+
+static void who_leaves_is_not_brought_back(void **state)
+{
+    (void)state;
+    uint64_t id = 0;
+    alive_at("b", 1, 2, 0);
+    assert_int_equal(members_leave(m, 0, &id), 0);
+    assert_true(bcast_has(queue, id));
+    assert_is("self", MEMBER_LEFT, 1);
+    alive_at("self", 5, 1, 0);
+    dead("self", 5, "b", 0);
+    assert_is("self", MEMBER_LEFT, 1);
+    assert_int_equal(members_alive_count(m), 1);
+}
+
+static void the_table_has_an_end(void **state)
+{
+    (void)state;
+    char name[3] = {0};
+    for (int i = 0; i < 200; i++) {
+        name[0] = (char)('A' + i % 16);
+        name[1] = (char)('A' + i / 16);
+        alive_at(name, 1, 2, 0);
+    }
+    assert_int_equal(members_count(m), 100);
+}
+
+static bool not_self(void *arg, const struct member *n)
+{
+    (void)arg;
+    return n != members_self(m);
+}
+
+static void a_choice_has_no_repetition(void **state)
+{
+    (void)state;
+    const struct member *out[8];
+    for (uint8_t i = 2; i <= 6; i++)
+        alive_at((char[]){(char)('a' + i), 0}, 1, i, 0);
+    for (int round = 0; round < 100; round++) {
+        size_t count = members_pick(m, 3, not_self, NULL, out);
+        assert_true(count <= 3);
+        for (size_t i = 0; i < count; i++)
+            for (size_t k = 0; k < i; k++)
+                assert_ptr_not_equal(out[i], out[k]);
+    }
+}
+
+static void without_memory_it_says_so(void **state)
+{
+    (void)state;
+    struct members_config c = config();
+    for (uint64_t n = 1;; n++) {
+        struct bcast *q = NULL;
+        struct members *t = NULL;
+        assert_int_equal(bcast_init(&q), 0);
+        struct gossip_addr a = addr(2);
+        struct msg_alive msg = {.incarnation = 1,
+                                .node = STR("b"),
+                                .ip = gossip_addr_ip(&a),
+                                .port = 7946,
+                                .meta = STR("meta"),
+                                .vsn = str_of(member_vsn, 6)};
+        struct msg_accuse s = {1, STR("b"), STR("c")};
+        mem_fail_at(n);
+        int rc = members_init(&t, &c, q, &rng, NULL, 0, NULL);
+        assert_true(rc == 0 || t == NULL);
+        rc = rc == 0 ? members_on_alive(t, &msg, 0) : rc;
+        rc = rc == 0 ? members_on_suspect(t, &s, 0) : rc;
+        rc = rc == 0 ? members_on_dead(t, &s, 0) : rc;
+        int over = mem_fail_pending();
+        mem_fail_at(0);
+        members_free(&t);
+        bcast_free(&q);
+        assert_int_equal(rc, over ? 0 : ERR_NOMEM);
+        if (over)
+            break;
+    }
+    c.name = STR("");
+    struct members *none = NULL;
+    assert_int_equal(members_init(&none, &c, queue, &rng, NULL, 0, NULL), ERR_INVAL);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_new_member_is_known_and_told_on),
+        T(nonsense_is_ignored),
+        T(port_0_is_the_default_port),
+        T(a_name_moves_only_after_leaving),
+        T(accusations_of_us_are_refuted),
+        T(a_former_life_of_ours_is_outbid),
+        T(the_accused_may_refute),
+        T(suspicion_shrinks_with_independent_accusers),
+        T(among_few_nobody_is_waited_for),
+        T(the_dead_are_kept_for_a_while),
+        T(who_leaves_is_not_brought_back),
+        T(the_table_has_an_end),
+        T(a_choice_has_no_repetition),
+        T(without_memory_it_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
