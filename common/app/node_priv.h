@@ -31,6 +31,8 @@ struct node_private {
     struct loop_timer *rest; /* looks whether there is nothing to do */
     pthread_t drain;
     _Atomic(bool) drained, left;
+    mono_ms started;
+    bool saw_ingesters; /* latched */
 };
 
 /* Parse arguments and file into the settings. False with *status when there is nothing to run. */

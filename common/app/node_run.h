@@ -98,6 +98,11 @@ void node_quit(struct node *n, int status);
 /* Turn the main loop until *done or the time is over; in hooks only. */
 void node_turn_until(struct node *n, const _Atomic(bool) *done, uint32_t timeout_ms);
 
+/* For roles that work with ingesters: `need` of them are ACTIVE in the ring. Latched; and given up
+ * ten seconds after the start, so that a role can be restarted while all others are dead. In hooks
+ * only. ERR_UNAVAILABLE with what is there. */
+int node_sees_ingesters(struct node *n, uint32_t need, struct err *err);
+
 /* Wall clock in milliseconds and nanoseconds, for cores that take a function. */
 wall_ms node_wall_ms(void);
 int64_t node_wall_ns(void);

@@ -70,10 +70,7 @@ static int build(struct distributor *d, struct err *err)
 static int is_ready(void *arg, struct err *err)
 {
     struct distributor *d = arg;
-    struct ring *ring = ring_watch_hold(d->node->ring);
-    size_t tokens = ring == NULL ? 0 : ring_token_count(ring);
-    ring_drop(&ring);
-    return tokens > 0 ? 0 : err_set(err, ERR_UNAVAILABLE, "no ingester in the ring yet");
+    return node_sees_ingesters(d->node, d->node->settings.ring.replication_factor / 2 + 1, err);
 }
 
 int main(int argc, char **argv)

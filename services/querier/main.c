@@ -106,10 +106,7 @@ static int build(struct querier *q, struct err *err)
 static int is_ready(void *arg, struct err *err)
 {
     struct querier *q = arg;
-    struct ring *ring = ring_watch_hold(q->node->ring);
-    size_t count = ring == NULL ? 0 : ring_count(ring);
-    ring_drop(&ring);
-    return count > 0 ? 0 : err_set(err, ERR_UNAVAILABLE, "no ingester in the ring yet");
+    return node_sees_ingesters(q->node, 1, err);
 }
 
 int main(int argc, char **argv)
