@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { POOL_WAITING_MAX = 4096, LEAVE_SLACK_MS = 2000, REST_LOOK_MS = 4000 };
+enum { POOL_WAITING_MAX = 4096, LEAVE_SLACK_MS = 2000, REST_LOOK_MS = 4000, SEE_INGESTERS_MS = 10000 };
 
 wall_ms node_wall_ms(void)
 {
@@ -219,8 +219,31 @@ static void look_for_rest(void *arg)
     (void)memory_idle_look(&n->priv->memory, s.requests, s.inflight > 0);
 }
 
+int node_sees_ingesters(struct node *n, uint32_t need, struct err *err)
+{
+    struct node_private *p = n->priv;
+    if (p->saw_ingesters)
+        return 0;
+    struct ring *ring = ring_watch_hold(n->ring);
+    uint32_t active = 0;
+    for (size_t i = 0; ring != NULL && i < ring_count(ring); i++) {
+        const struct ring_instance *in = ring_at(ring, i);
+        active += in->state == RING_ACTIVE && ring_instance_version(in, RING_VERSION_EXACT) != 0;
+    }
+    ring_drop(&ring);
+    if (active < need && clock_mono_ms() < p->started + SEE_INGESTERS_MS)
+        return err_set(err, ERR_UNAVAILABLE, "%u of %u ingesters are ACTIVE in the ring", active,
+                       need);
+    if (active < need)
+        log_line(&n->log, LOG_WARN, "ready although too few ingesters are in the ring",
+                 LOG_U("active", active), LOG_U("needed", need));
+    p->saw_ingesters = true;
+    return 0;
+}
+
 static int start(struct node *n, struct err *err)
 {
+    n->priv->started = clock_mono_ms();
     int rc = loop_timer_init(&n->priv->rest, n->main, look_for_rest, n);
     if (rc != 0)
         return err_set(err, rc, "no memory for a timer");
