@@ -128,11 +128,23 @@ $(GEN)/revision: always
 	@echo '$(REVISION)' | cmp -s - $@ || echo '$(REVISION)' > $@
 
 # --- services -----------------------------------------------------------------------------------
+# A service with a folder page/ has its files linked in, as one generated table.
+page_c = $(if $(wildcard services/$1/page),$(GEN)/$1_page.c)
+service_srcs = $(wildcard services/$1/*.c) $(call page_c,$1)
+
+define page
+$(GEN)/$1_page.c: scripts/embed $(wildcard services/$1/page/*)
+	@mkdir -p $$(@D)
+	$(Q)$(PYTHON) scripts/embed --out $$@ services/$1/page
+$(call objs,$(GEN)/$1_page.c): CFLAGS_ALL += -Iservices/$1
+endef
+$(foreach s,$(SERVICES),$(if $(call page_c,$s),$(eval $(call page,$s))))
+
 define service
-$(BIN)/$1: $(call objs,$(wildcard services/$1/*.c)) $(LIBS_ALL)
+$(BIN)/$1: $(call objs,$(call service_srcs,$1)) $(LIBS_ALL)
 	@mkdir -p $$(@D)
 	@$(if $(V),,echo "  LD $$(@F)")
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $$@ $(call objs,$(wildcard services/$1/*.c)) $(LIBS_ALL) $(DEPS_LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $$@ $(call objs,$(call service_srcs,$1)) $(LIBS_ALL) $(DEPS_LIBS)
 endef
 $(foreach s,$(SERVICES),$(eval $(call service,$s)))
 
