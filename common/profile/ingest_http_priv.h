@@ -16,17 +16,18 @@ void ingest_label_set(struct label *labels, size_t *count, struct str name, stru
 void ingest_label_default(struct label *labels, size_t *count, struct str name,
                           struct str value);
 
-/* pprof, raw or gzip, with the parts of a form beside it (may be empty). */
+/* The parts of a form that are read; a raw body has none but the profile. */
 struct pprof_form {
     struct str profile, config;
     bool has_config;
 };
 
+/* pprof, raw or gzip. Codes as ingest_request_take(). */
 int ingest_pprof(struct ingest *in, const struct ingest_request *r,
                  const struct pprof_form *form, struct buf *unpacked, struct ingest_result *out,
                  struct err *err);
 
-/* Text: stacks with counts (groups) or without (lines). */
+/* Text: stacks with counts (groups) or without (lines). Codes as ingest_request_take(). */
 int ingest_folded(struct ingest *in, const struct ingest_request *r, struct str body,
                   struct ingest_result *out, struct err *err);
 

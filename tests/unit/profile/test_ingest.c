@@ -551,7 +551,7 @@ static void running_out_of_memory_is_an_error_anywhere(void **state)
         mem_fail_at(0);
         assert_int_equal(rc, over ? 0 : ERR_NOMEM);
         if (over) {
-            assert_true(n > 8);
+            assert_true(n > 4);
             return;
         }
     }
