@@ -304,6 +304,9 @@ static int edit_task(struct lifecycler *l, struct ring_desc *d, wall_ms now)
         l->next.registered_s = now / 1000; /* somebody forgot us: a new life */
     else
         rc = tokens_from_ring(l, had);
+    if (rc == 0 && had != NULL && l->joined && !l->observing &&
+        had->token_count < l->entry.tokens.count)
+        rc = top_up(l, d); /* another one won some, perhaps by a copy of our file */
     if (rc != 0)
         return rc;
     switch (l->task) {

@@ -3,6 +3,7 @@
  * Follows grafana/dskit ring/lifecycler.go (PENDING, JOINING, ACTIVE, LEAVING), with these
  * differences: what two writes of one second would do is done in one; a write after another of
  * the same second gets the next second's timestamp, which dskit's merge needs to see it at all;
+ * a member that lost tokens to another takes new ones at its next heartbeat;
  * and members whose heartbeat stood still for long are forgotten (as dskit's BasicLifecycler
  * does, but judged by our own clock of durations, so that a jump of the wall clock forgets
  * nobody).
@@ -10,7 +11,7 @@
  * Pure machine. The driver, after every event and at lifecycler_due():
  *   while (lifecycler_step(l, now) == LIFE_EDIT)
  *       lifecycler_edited(l, now, kv_cas(key, edit that calls lifecycler_edit(), ...));
- * One owner thread. Tests: tests/unit/ring/test_lifecycler.c. */
+ * One owner thread. Tests: tests/unit/ring/test_lifecycler.c, tests/sim/sim_ring.c. */
 #ifndef RING_LIFECYCLER_H
 #define RING_LIFECYCLER_H
 

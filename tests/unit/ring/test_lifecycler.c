@@ -242,6 +242,40 @@ static void it_observes_its_tokens_and_replaces_those_taken(void **state)
     assert_true(entry("me")->tokens[0] != theirs);
 }
 
+/* A copied data folder: two members with the same tokens. The one with the higher id loses all
+ * of them, and would stay ACTIVE and unused for ever. */
+static void a_member_that_lost_its_tokens_takes_new_ones(void **state)
+{
+    (void)state;
+    struct lifecycler_config c = config();
+    start(&c, NULL);
+    run(now);
+    uint32_t generation = 0, later = 0;
+    struct ring_tokens mine = {0};
+    assert_int_equal(
+        ring_tokens_copy(&mine, lifecycler_tokens(l, &generation)->all, c.num_tokens), 0);
+    struct ring_desc *news = NULL, *change = NULL;
+    const struct ring_instance in = {.id = STR("a"),
+                                     .timestamp_s = START_S + 2,
+                                     .tokens = mine.all,
+                                     .token_count = mine.count};
+    assert_int_equal(ring_desc_init(&news), 0);
+    assert_int_equal(ring_desc_put(news, &in), 0);
+    assert_int_equal(ring_desc_merge(&store, news, false, 0, &change), 0);
+    ring_desc_free(&news);
+    ring_desc_free(&change);
+    assert_int_equal(entry("me")->token_count, 0);
+    run(6000);
+    assert_int_equal(entry("me")->token_count, 8);
+    assert_int_equal(entry("me")->state, RING_ACTIVE);
+    for (uint32_t i = 0; i < 8; i++)
+        for (uint32_t k = 0; k < mine.count; k++)
+            assert_true(entry("me")->tokens[i] != mine.all[k]);
+    (void)lifecycler_tokens(l, &later);
+    assert_int_equal(later, generation + 1); /* and the file is to be written */
+    ring_tokens_reset(&mine);
+}
+
 static void an_entry_of_an_earlier_life_is_taken_over(void **state)
 {
     (void)state;
@@ -532,6 +566,7 @@ int main(void)
         TEST(tokens_of_the_file_are_used_when_the_ring_has_none),
         TEST(too_few_tokens_of_the_file_are_made_enough),
         TEST(it_observes_its_tokens_and_replaces_those_taken),
+        TEST(a_member_that_lost_its_tokens_takes_new_ones),
         TEST(an_entry_of_an_earlier_life_is_taken_over),
         TEST(a_write_within_one_second_or_after_a_slow_clock_is_still_news),
         TEST(a_forgotten_member_comes_back_as_a_new_one),
