@@ -156,9 +156,10 @@ def kills(c, count, seed):
     assert low > 0
     total = wait_complete(c)
     assert low <= total <= high, (low, total, high)
-    for n in range(3):  # any one of them away: the same number
+    for n in range(3):  # with any one of them away what was not acknowledged may count, the rest must
         c.kill(f"ingester-{n}")
-        assert wait_complete(c) == total
+        total = wait_complete(c)
+        assert low <= total <= high, (low, total, high)
         c.restart(f"ingester-{n}")
 
 
