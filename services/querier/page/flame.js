@@ -293,7 +293,7 @@ export class Flame {
       if (f === null)
         continue;
       const plain = this.hits !== null && alpha < 1;
-      g.fillStyle = this.dark && i === 0 ? this.ink : '#111';
+      g.fillStyle = this.dark && (i === 0 || m.name[i] === m.other) ? this.ink : '#111';
       const quiet = this.dark ? 0.78 : 0.7;
       g.globalAlpha = plain ? 0.5 : quiet;
       g.fillText(f.path, left + PAD, mid);

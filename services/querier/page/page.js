@@ -248,6 +248,7 @@ function piece(cls, text) {
 }
 
 function showControls() {
+  document.body.classList.remove('waiting');
   $('first').hidden = true;
   $('main').hidden = false;
   const [a, b] = range();
@@ -592,6 +593,7 @@ const SDKS = {
 let sdk = 'Go';
 
 function showFirst() {
+  document.body.classList.add('waiting');
   $('main').hidden = true;
   $('first').hidden = false;
   options($('service'), [], '');
@@ -600,12 +602,30 @@ function showFirst() {
     $('push').value = new URL('.', location.href).href.replace(/\/$/, '');
   snippets();
   showStatus();
+  lights().catch(() => {});
+}
+
+// What the querier itself knows of the cluster.
+async function lights() {
+  const answer = await fetch('ring', {headers: {Accept: 'application/json'}});
+  const {shards = []} = await answer.json();
+  const active = shards.filter(s => s.state === 'ACTIVE').length;
+  $('lights').replaceChildren(
+    piece(active === shards.length && active > 0 ? 'ok' : 'warn',
+      active === shards.length && active > 0 ? '\u2713 ingesters' : '\u25b3 ingesters'),
+    piece('quiet', ` ${active} of ${shards.length} ACTIVE`));
+}
+
+// Text with its comment lines quiet.
+function code(element, text) {
+  element.replaceChildren(...text.split('\n').map((line, i) =>
+    piece(/^(#|\/\/)/.test(line) ? 'quiet' : '', (i > 0 ? '\n' : '') + line)));
 }
 
 function snippets() {
   const u = $('push').value.trim().replace(/\/+$/, '');
-  $('shell').textContent = `# one made-up stack, to see that the way is open\nprintf 'main;serve;work 100\\n' | curl -sS --data-binary @- \\\n  '${u}/ingest?name=hello&format=folded'\n\n# ten seconds of a real Go process\ncurl -sS 'http://localhost:6060/debug/pprof/profile?seconds=10' | curl -sS --data-binary @- \\\n  '${u}/ingest?name=checkout&format=pprof'`;
-  $('sdk').textContent = SDKS[sdk](u);
+  code($('shell'), `# one made-up stack, to see that the way is open\nprintf 'main;serve;work 100\\n' | curl -sS --data-binary @- \\\n  '${u}/ingest?name=hello&format=folded'\n\n# ten seconds of a real Go process\ncurl -sS 'http://localhost:6060/debug/pprof/profile?seconds=10' | curl -sS --data-binary @- \\\n  '${u}/ingest?name=checkout&format=pprof'`);
+  code($('sdk'), SDKS[sdk](u));
   $('sdks').replaceChildren(...Object.keys(SDKS).map(name => {
     const b = document.createElement('button');
     b.setAttribute('role', 'tab');

@@ -4,6 +4,8 @@ import {colour, forms, safe} from './names.js';
 import {format, percent} from './units.js';
 
 const ROW = 22;
+const FIXED = 298; // px of a row beside the name
+const CHARACTER = 7.3; // px of the 12 px monospace, rounded up
 const COLUMNS = [['self', 'self'], ['selfShare', '%'], ['total', 'total'], ['totalShare', '%'],
   ['name', 'function']];
 
@@ -101,14 +103,15 @@ export class Table {
     const to = Math.min(this.shown.length,
       Math.ceil((this.rows.scrollTop + this.rows.clientHeight) / ROW) + 5);
     const dark = getComputedStyle(document.documentElement).getPropertyValue('--dark').trim() === '1';
+    const room = Math.floor((this.rows.clientWidth - FIXED) / CHARACTER);
     const out = [];
     for (let i = from; i < to; i++)
-      out.push(this.row(this.shown[i], i, dark));
+      out.push(this.row(this.shown[i], i, dark, room));
     this.rows.setAttribute('aria-rowcount', String(this.shown.length));
     this.space.replaceChildren(...out);
   }
 
-  row(r, i, dark) {
+  row(r, i, dark, room) {
     const e = element('div', r.name === this.selected ? 'row on' : 'row');
     const name = this.model.names[r.name];
     e.style.top = `${i * ROW}px`;
@@ -132,7 +135,7 @@ export class Table {
     const swatch = element('b', 'swatch');
     swatch.style.backgroundColor = colour(name, dark);
     const list = forms(name);
-    const f = list.find(x => (x.path + x.fn).length <= 34) || list[Math.min(3, list.length - 1)];
+    const f = list.find(x => (x.path + x.fn).length <= room) || list[list.length - 1];
     cell.title = safe(name);
     cell.append(swatch, element('span', 'path', safe(f.path)), element('span', '', safe(f.fn)));
     e.append(cell);

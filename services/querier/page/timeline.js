@@ -64,10 +64,11 @@ export class Timeline {
       return;
     const css = getComputedStyle(document.documentElement);
     const get = n => css.getPropertyValue(n).trim();
-    this.colours = {bar: get('--bar'), ink: get('--ink-3'), line: get('--line'),
+    this.colours = {bar: get('--bar'), ink: get('--ink-3'), line: get('--line'), line2: get('--line-2'),
       accent: get('--accent'), selected: get('--selected')};
     g.font = '11px system-ui, sans-serif';
     this.axis(g, w, h);
+    this.gaps(g, h);
     this.bars(g, h);
     this.ticks(g, h);
     this.handles(g, h);
@@ -82,24 +83,51 @@ export class Timeline {
     const ns = {nanoseconds: 1, microseconds: 1e3, milliseconds: 1e6, seconds: 1e9}[this.unit];
     const top = ns ? perSecond * ns / 1e9 : perSecond;
     const pow = 10 ** Math.floor(Math.log10(top || 1));
-    const nice = [1, 2, 2.5, 5, 10].map(n => n * pow).find(n => n >= top * 0.999) || top;
+    const step = [1, 2, 3, 4, 5, 6, 8, 10].find(n => n * pow >= top * 0.999) || 10;
+    const nice = step * pow, parts = step % 3 === 0 ? 3 : 2;
     this.scale = (h - TOP - BOTTOM) / (nice || 1);
     this.toAxis = v => (ns ? v * ns / 1e9 : v) / this.stepS;
     g.strokeStyle = this.colours.line;
     g.fillStyle = this.colours.ink;
     g.textAlign = 'left';
     g.textBaseline = 'middle';
-    for (const part of [0, 0.5, 1]) {
+    for (let i = 0; i <= parts; i++) {
+      const part = i / parts;
       const y = Math.round(h - BOTTOM - nice * part * this.scale) + 0.5;
       g.beginPath();
       g.moveTo(12, y);
       g.lineTo(12 + this.inner, y);
       g.stroke();
       const [n, u] = ns ? [digits(nice * part), ''] : format(nice * part, this.unit);
-      g.fillText(`${n} ${u}`.trim(), 12 + this.inner + 6, y);
+      const short = n.includes('.') ? n.replace(/\.?0+$/, '') : n;
+      g.fillText(`${short} ${u}`.trim(), 12 + this.inner + 6, y);
     }
     g.textAlign = 'right';
     g.fillText(`${ns ? 'cores' : `${this.unit}/s`}, ${this.stepS} s per bar`, 12 + this.inner, 7);
+  }
+
+  // Where nothing was between two points: not zero, but no profile.
+  gaps(g, h) {
+    const bar = this.stepS * 1000;
+    g.strokeStyle = this.colours.line2;
+    g.lineWidth = 1;
+    for (let i = 1; i < this.points.length; i++) {
+      const from = this.points[i - 1].time, until = this.points[i].time - bar;
+      if (until <= from)
+        continue;
+      const a = this.x(from), w = this.x(until) - a, tall = h - TOP - BOTTOM;
+      g.save();
+      g.beginPath();
+      g.rect(a, TOP, w, tall);
+      g.clip();
+      g.beginPath();
+      for (let x = a - tall; x < a + w; x += 5) {
+        g.moveTo(x, TOP + tall);
+        g.lineTo(x + tall, TOP);
+      }
+      g.stroke();
+      g.restore();
+    }
   }
 
   bars(g, h) {
