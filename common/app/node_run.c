@@ -69,6 +69,7 @@ static int build_server(struct node *n, struct err *err)
         .address = str_c(n->server.http_address),
         .port = (uint16_t)n->server.http_port,
         .connections_max = n->server.connections_max,
+        .connection_memory = (size_t)n->server.connection_memory,
         .header_ms = n->server.read_timeout_ms,
         .body_ms = n->server.read_timeout_ms,
         .write_ms = n->server.write_timeout_ms,
@@ -282,7 +283,9 @@ static void stop(struct node *n)
 {
     struct node_private *p = n->priv;
     const struct node_hooks *hooks = p->hooks;
-    atomic_store(&p->stopping, true);
+    atomic_store(&p->stopping, true); /* /ready is false from here on */
+    if (atomic_load(&p->status) == 0)
+        node_turn_until(n, &p->drained, n->server.shutdown_delay_ms);
     if (hooks->leave != NULL)
         hooks->leave(hooks->arg);
     if (pthread_create(&p->drain, NULL, run_drain, n) == 0) {

@@ -43,7 +43,8 @@ struct server_settings {
     uint32_t read_timeout_ms, write_timeout_ms, idle_timeout_ms;
     uint32_t connections_max;
     uint64_t memory_max; /* bytes of all requests under way */
-    uint32_t grace_ms;
+    uint64_t connection_memory; /* bytes */
+    uint32_t grace_ms, shutdown_delay_ms;
     const char *log_level, *log_format;
     const char *metrics_namespace;
     uint32_t workers; /* 0: one a core */

@@ -1,8 +1,8 @@
 /* net/http_server_uv.c - the life of the HTTP server: sockets, threads, routes, start and stop.
  *
  * Each loop runs one libmicrohttpd daemon in external epoll mode: its epoll descriptor is watched
- * by the loop, and a prepare handle runs it once per turn after answers came. Suspended requests are
- * resumed on their own thread only. */
+ * by the loop, and a prepare handle runs it once per turn after answers came. Suspended requests
+ * are resumed on their own thread only. */
 #include "net/http_server.h"
 
 #include <errno.h>
@@ -183,7 +183,7 @@ static int listen_somewhere(struct http_server *s, struct err *err)
              : code == EADDRNOTAVAIL                         ? ERR_INVAL
              : code == EACCES || code == EPERM               ? ERR_DENIED
                                                              : ERR_IO;
-    return err_set(err, rc, "listen on %s: %s", addr_text(&s->addr, text), strerror(code));
+    return err_set(err, rc, "listen on %s: %s", addr_text(&s->addr, text), uv_strerror(-code));
 }
 
 /* --- making -------------------------------------------------------------------------------- */
@@ -412,7 +412,7 @@ int http_server_start(struct http_server *s, struct err *err)
         if (st.rc == 0)
             s->started = true;
         else
-            return err_set(err, st.rc, "HTTP thread %u: %s", i, strerror(errno));
+            return err_set(err, st.rc, "HTTP thread %u: %s", i, uv_strerror(-errno));
     }
     return 0;
 }

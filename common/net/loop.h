@@ -69,9 +69,8 @@ mono_ms loop_now(struct loop *l);
 /* A timer that is not armed. `fn` is called on the loop's thread. ERR_NOMEM. */
 int loop_timer_init(struct loop_timer **out, struct loop *l, loop_fn fn, void *arg);
 
-/* Arm (or arm anew) for `delay_ms` from now, then every `repeat_ms`; repeat 0: once. */
+/* Arm (or arm anew) for `delay_ms` from now, then every `repeat_ms`; repeat 0: once. Or disarm. */
 void loop_timer_start(struct loop_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
-
 void loop_timer_stop(struct loop_timer *t);
 
 /* NULL-safe; leaves *t NULL; allowed inside the timer's own function. */

@@ -150,7 +150,7 @@ int loop_start(struct loop *l, struct err *err)
     pthread_attr_destroy(&attr);
     if (rc != 0) {
         atomic_store(&l->running, false);
-        return err_set(err, ERR_IO, "thread %s: %s", l->name, strerror(rc));
+        return err_set(err, ERR_IO, "thread %s: %s", l->name, uv_strerror(-rc));
     }
     l->threaded = true;
     return 0;

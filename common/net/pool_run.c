@@ -72,8 +72,9 @@ int pool_init(struct pool **out, unsigned threads, size_t waiting_max, struct er
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
     if (rc != 0) {
+        char text[128];
         pool_free(&p);
-        return err_set(err, ERR_IO, "thread of a pool: %s", strerror(rc));
+        return err_set(err, ERR_IO, "thread of a pool: %s", strerror_r(rc, text, sizeof text));
     }
     *out = p;
     return 0;

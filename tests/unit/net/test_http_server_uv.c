@@ -553,6 +553,31 @@ static void an_early_refusal_reaches_a_client_that_is_still_sending(void **state
     raw_close(&r);
 }
 
+static void expect_is_answered_before_the_body_unless_it_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct raw r;
+    start_default(w);
+    raw_open(&r, w->port);
+    raw_say(&r, "POST /echo HTTP/1.1\r\n" H
+                "Expect: 100-continue\r\nContent-Length: 70000\r\n\r\n");
+    while (r.in.size < 25 && raw_more(&r, RAW_WAIT_MS))
+        ;
+    assert_int_equal(r.in.size, 25);
+    assert_memory_equal(r.in.data, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+    static char bytes[70000];
+    raw_send(&r, bytes, sizeof bytes);
+    assert_int_equal(raw_answer(&r), 200);
+    raw_close(&r);
+    raw_open(&r, w->port);
+    raw_say(&r, "POST /echo HTTP/1.1\r\n" H
+                "Expect: 100-continue\r\nContent-Length: 700000\r\n\r\n");
+    while (r.in.size < 12 && raw_more(&r, RAW_WAIT_MS))
+        ;
+    assert_memory_equal(r.in.data, "HTTP/1.1 413", 12);
+    raw_close(&r);
+}
+
 static void what_a_proxy_might_read_otherwise_is_refused(void **state)
 {
     struct world *w = *state;
@@ -943,6 +968,7 @@ int main(void)
         T(a_large_answer_is_whole_and_its_memory_is_given_back_once),
         T(bodies_over_the_limit_are_refused_however_they_come),
         T(an_early_refusal_reaches_a_client_that_is_still_sending),
+        T(expect_is_answered_before_the_body_unless_it_is_refused),
         T(what_a_proxy_might_read_otherwise_is_refused),
         T(garbage_and_absurd_headers_end_the_connection_and_nothing_else),
         T(without_request_memory_the_answer_is_503),

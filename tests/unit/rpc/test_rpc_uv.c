@@ -165,8 +165,8 @@ static unsigned post(struct world *w, struct raw *r, const char *path, const cha
     char head[512];
     if (r->fd <= 0)
         raw_open(r, w->port);
-    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n%s\r\n", path,
-             body.len, lines);
+    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n%s\r\n",
+             path, body.len, lines);
     raw_say(r, head);
     raw_send(r, body.data, body.len);
     return raw_answer(r);
