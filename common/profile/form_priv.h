@@ -5,6 +5,9 @@
 
 #include "profile/form.h"
 
+/* In a node's depth: its children are in the table of nodes. */
+enum { NODE_HASHED = 0x8000 };
+
 /* Open addressing: hash in the upper half of a slot, entry + 1 in the lower, 0 is free. */
 struct table {
     uint64_t *slots;
@@ -36,7 +39,7 @@ struct form_writer {
     struct form_node *nodes;
     uint32_t *last_child; /* per node: the child taken last */
     uint32_t *row_of; /* per node: row without span + 1; older than the open profile: none */
-    uint16_t *depths;
+    uint16_t *depths; /* with NODE_HASHED while the form is written */
     uint32_t node_count, node_cap, deepest;
     uint32_t *path_locations, *path_nodes; /* the previous stack */
     uint32_t path_count;

@@ -14,8 +14,10 @@ static int level_order(struct form_writer *w, const uint32_t **out)
     struct form_node *nodes = arena_alloc(w->arena, sizeof *nodes * n);
     if (first == NULL || number == NULL || nodes == NULL)
         return ERR_NOMEM;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
+        w->depths[i] &= (uint16_t)~NODE_HASHED;
         first[w->depths[i]]++;
+    }
     for (uint32_t d = 0; d <= w->deepest; d++) {
         uint32_t count = first[d];
         first[d] = at;

@@ -120,7 +120,7 @@ int form_expect(struct form_writer *w, const struct form_hint *more)
     int rc = table_expect(w, &w->string_table, h.strings);
     rc = rc != 0 ? rc : table_expect(w, &w->function_table, h.functions);
     rc = rc != 0 ? rc : table_expect(w, &w->location_table, h.locations);
-    rc = rc != 0 ? rc : table_expect(w, &w->node_table, h.nodes);
+    rc = rc != 0 ? rc : table_expect(w, &w->node_table, h.nodes / 4);
     rc = rc != 0 ? rc : reserve(w, &w->strings, sizeof(struct str), h.strings);
     rc = rc != 0 ? rc : reserve(w, &w->functions, sizeof(struct form_function), h.functions);
     rc = rc != 0 ? rc : reserve(w, &w->locations, sizeof(struct form_location), h.locations);
@@ -328,20 +328,55 @@ int form_grow_nodes(struct form_writer *w, uint32_t more)
     return 0;
 }
 
-/* Child of `parent` for `location`; room for one more node is there. */
+static uint32_t hash_node(uint32_t parent, uint32_t location)
+{
+    return (uint32_t)mix(parent, location);
+}
+
+static uint32_t new_node(struct form_writer *w, uint32_t parent, uint32_t location)
+{
+    uint32_t id = w->node_count++;
+    uint32_t depth = (w->depths[parent] & ~(uint32_t)NODE_HASHED) + 1;
+    w->nodes[id] = (struct form_node){.parent = parent, .location = location};
+    w->depths[id] = (uint16_t)depth;
+    w->deepest = depth > w->deepest ? depth : w->deepest;
+    w->last_child[id] = w->row_of[id] = 0;
+    w->last_child[parent] = id;
+    return id;
+}
+
+static void put_node(struct form_writer *w, uint32_t id)
+{
+    uint32_t hash = hash_node(w->nodes[id].parent, w->nodes[id].location);
+    uint32_t at = hash & w->node_table.mask;
+    while (w->node_table.slots[at] != 0)
+        at = (at + 1) & w->node_table.mask;
+    table_set(&w->node_table, at, hash, id);
+}
+
+/* Child of `parent` for `location`; room for one more node is there. Children are in the table
+ * only where there are two or more: most nodes of deep stacks have one. */
 static int child_of(struct form_writer *w, uint32_t parent, uint32_t location, uint32_t *node)
 {
-    uint32_t last = w->last_child[parent], at = 0, hash = 0, found;
-    if (last != 0 && w->nodes[last].location == location) {
+    uint32_t last = w->last_child[parent];
+    if (last == 0) {
+        *node = new_node(w, parent, location);
+        return 0;
+    }
+    if (w->nodes[last].location == location) {
         *node = last;
         return 0;
     }
-    int rc = table_room(w, &w->node_table);
-    if (rc != 0)
-        return rc;
-    hash = (uint32_t)mix(parent, location);
-    at = hash & w->node_table.mask;
-    /* A node without children has none to look for, but its slot must still be found. */
+    for (unsigned i = 0; i < 2; i++) { /* the first two enter together */
+        int rc = table_room(w, &w->node_table);
+        if (rc != 0)
+            return rc;
+        if ((w->depths[parent] & NODE_HASHED) != 0)
+            break;
+        w->depths[parent] |= NODE_HASHED;
+        put_node(w, last);
+    }
+    uint32_t hash = hash_node(parent, location), at = hash & w->node_table.mask, found;
     while ((found = table_next(&w->node_table, hash, &at)) != UINT32_MAX) {
         if (w->nodes[found].parent == parent && w->nodes[found].location == location) {
             w->last_child[parent] = found;
@@ -350,14 +385,8 @@ static int child_of(struct form_writer *w, uint32_t parent, uint32_t location, u
         }
         at = (at + 1) & w->node_table.mask;
     }
-    uint32_t id = w->node_count++;
-    w->nodes[id] = (struct form_node){.parent = parent, .location = location};
-    w->depths[id] = (uint16_t)(w->depths[parent] + 1);
-    w->deepest = w->depths[id] > w->deepest ? w->depths[id] : w->deepest;
-    w->last_child[id] = w->row_of[id] = 0;
-    w->last_child[parent] = id;
-    table_set(&w->node_table, at, hash, id);
-    *node = id;
+    *node = new_node(w, parent, location);
+    table_set(&w->node_table, at, hash, *node);
     return 0;
 }
 

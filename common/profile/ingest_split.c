@@ -14,7 +14,7 @@ struct splitter {
     struct arena *arena;
     struct split *out;
     uint8_t *sound; /* per location: no dangling reference */
-    bool all_sound;
+    bool all_sound; /* of frames too */
     uint32_t *group_of; /* per sample */
     uint32_t *slots;    /* hash: group number */
     uint32_t mask, slot_count, pair_count;
@@ -48,12 +48,12 @@ static bool keeps(struct splitter *s, uint32_t sample)
     if (any == 0 || row->frame_count == 0)
         return false;
     const uint32_t *frames = p->frames + row->first_frame;
-    bool whole = true;
+    if (s->all_sound)
+        return true;
     for (uint32_t k = 0; k < row->frame_count; k++)
-        whole = whole && frames[k] != PPROF_NONE;
-    for (uint32_t k = 0; whole && !s->all_sound && k < row->frame_count; k++)
-        whole = s->sound[frames[k]] != 0;
-    return whole;
+        if (frames[k] == PPROF_NONE || s->sound[frames[k]] == 0)
+            return false;
+    return true;
 }
 
 static enum key_kind kind_of(struct str key)
@@ -258,7 +258,7 @@ int ingest_split(const struct pprof *p, struct arena *a, struct split *out, stru
     s->group_of = arena_calloc(a, (size_t)p->sample_count + 1, sizeof *s->group_of);
     if (s->sound == NULL || s->group_of == NULL || (p->label_count > 0 && make_table(s) != 0))
         return err_set(err, ERR_NOMEM, "no memory to divide a profile");
-    s->all_sound = true;
+    s->all_sound = !p->missing_frames;
     for (uint32_t i = 0; i < p->location_count; i++) {
         s->sound[i] = is_sound(p, &p->locations[i]) ? 1 : 0;
         s->all_sound = s->all_sound && s->sound[i] != 0;

@@ -595,18 +595,24 @@ static int resolve(struct decoder *d, unsigned flags)
 /* --- samples
  * -------------------------------------------------------------------------------------- */
 
+/* The frame of a location id, whatever ids there are. */
+static uint32_t odd_frame(struct decoder *d, uint64_t id)
+{
+    uint32_t i = ids_find(&d->location_ids, id);
+    d->p->missing_frames = d->p->missing_frames || i == PPROF_NONE;
+    return i;
+}
+
 /* Packed location ids at q .. end to frames at `out`; NULL when broken. */
-static uint32_t *read_frames(const struct decoder *d, const uint8_t *q, const uint8_t *end,
-                             uint32_t *out)
+static uint32_t *read_frames(struct decoder *d, const uint8_t *q, const uint8_t *end, uint32_t *out)
 {
     const uint8_t *safe = d->safe;
-    const struct ids *ids = &d->location_ids;
-    uint64_t id;
+    uint64_t id, dense = d->location_ids.dense;
     while (q < end) {
         q = varint_short(q, end, safe, &id);
         if (UNLIKELY(q == NULL))
             return NULL;
-        *out++ = ids_find(ids, id);
+        *out++ = LIKELY(id - 1 < dense) ? (uint32_t)(id - 1) : odd_frame(d, id);
     }
     return out;
 }
@@ -676,7 +682,7 @@ static int read_sample(struct decoder *d, const uint8_t *q, const uint8_t *end)
                 return broken(d, at, "broken location id");
             break;
         case NUMBER(1):
-            *frames++ = ids_find(&d->location_ids, f.value);
+            *frames++ = odd_frame(d, f.value);
             break;
         case BYTES(2):
             if (UNLIKELY(!read_values(d, f.data, f.end, values, &value_count)))

@@ -86,6 +86,7 @@ struct pprof {
     uint32_t sample_count;
     uint32_t *frames; /* location indexes, or PPROF_NONE */
     uint32_t frame_count;
+    bool missing_frames; /* some frame is PPROF_NONE */
     int64_t *values; /* sample_count x type_count */
     struct pprof_label_row *labels;
     uint32_t label_count;
