@@ -197,7 +197,7 @@ static int write_entry(const struct lifecycler *l, struct ring_desc *d, wall_ms 
         .addr = l->c.addr,
         .zone = l->c.zone,
         .timestamp_s = now_s,
-        .state = l->next.state,
+        .state = (int32_t)l->next.state,
         .registered_s = l->next.registered_s,
         .read_only = l->next.read_only,
         .read_only_since_s = l->next.read_only_since_s,
@@ -416,10 +416,11 @@ static void log_change(const struct lifecycler *l)
         log_line(l->log, LOG_WARN, "forgot members whose heartbeat stood still",
                  LOG_U("count", l->next_forgotten));
     if (l->next.state != l->entry.state || !l->registered)
-        log_line(l->log, LOG_INFO, "ring state", LOG_S("id", l->c.id),
-                 LOG_C("from", l->registered ? ring_state_name(l->entry.state) : "none"),
-                 LOG_C("to", ring_state_name(l->next.state)),
-                 LOG_U("tokens", l->next.tokens.count));
+        log_line(
+            l->log, LOG_INFO, "ring state", LOG_S("id", l->c.id),
+            LOG_C("from", l->registered ? ring_state_name((int32_t)l->entry.state) : "none"),
+            LOG_C("to", ring_state_name((int32_t)l->next.state)),
+            LOG_U("tokens", l->next.tokens.count));
 }
 
 void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc)

@@ -9,7 +9,9 @@
 #include "base/mem.h"
 #include "ring/desc.h"
 
-enum { ZONES_ON_STACK = 16, NO_ZONE = UINT32_MAX };
+enum { ZONES_ON_STACK = 16 };
+
+#define NO_ZONE UINT32_MAX
 
 /* A token and the index of its member. */
 struct point {
