@@ -16,7 +16,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { POOL_WAITING_MAX = 4096, LEAVE_SLACK_MS = 2000, REST_LOOK_MS = 4000, SEE_INGESTERS_MS = 10000 };
+enum {
+    POOL_WAITING_MAX = 4096,
+    LEAVE_SLACK_MS = 2000,
+    REST_LOOK_MS = 4000,
+    SEE_INGESTERS_MS = 10000,
+};
 
 wall_ms node_wall_ms(void)
 {
@@ -28,7 +33,7 @@ int64_t node_wall_ns(void)
     return clock_wall_ns();
 }
 
-/* --- building ------------------------------------------------------------------------------------ */
+/* --- building -------------------------------------------------------------------------------- */
 
 static void on_ring_change(void *arg, struct ring *ring)
 {
@@ -174,7 +179,7 @@ int node_init(struct node **out, const char *role, int argc, char **argv)
     return 0;
 }
 
-/* --- running ------------------------------------------------------------------------------------- */
+/* --- running --------------------------------------------------------------------------------- */
 
 static void quit_main(void *arg)
 {

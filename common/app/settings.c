@@ -174,7 +174,8 @@ static int check_ring(const void *at, struct err *err)
         return err_set(err, ERR_INVAL, "-distributor.replication-factor: %u is not in 1 to 15",
                        s->replication_factor);
     if (s->heartbeat_timeout_ms == 0)
-        return err_set(err, ERR_INVAL, "-ring.heartbeat-timeout: 0 would make every ingester unfit");
+        return err_set(err, ERR_INVAL,
+                       "-ring.heartbeat-timeout: 0 would make every ingester unfit");
     return 0;
 }
 

@@ -31,6 +31,7 @@ const char *addr_text(const struct addr *a, char text[ADDR_TEXT_MAX]);
 /* The IP alone, without brackets; returns `text`. */
 const char *addr_ip_text(const struct addr *a, char text[ADDR_TEXT_MAX]);
 
+/* Same family, IP and port. */
 bool addr_eq(const struct addr *a, const struct addr *b);
 
 #endif

@@ -334,7 +334,8 @@ void http_thread_want_run(struct http_thread *t)
 }
 
 /* What MHD has to say is about clients mostly: told at debug level, and rarely. */
-static void on_log(void *cls, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *fmt,
+                                                         va_list args)
 {
     struct http_server *s = cls;
     char text[256];
