@@ -193,6 +193,8 @@ static void decode(void *arg)
         c->rc = msg_from_json(m->request, out, c->pub.bytes, c->pub.arena, m->limits, &c->err);
     else
         c->rc = msg_decode(m->request, out, c->pub.bytes, c->pub.arena, m->limits, &c->err);
+    if (c->rc == ERR_LIMIT)
+        c->rc = ERR_PARSE; /* too deep, too many: not a message we understand; size was checked */
     c->pub.request = out;
 }
 

@@ -26,9 +26,10 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "ring/dots.h"
+#include "ring/roster.h"
 #include "store/io.h"
 
-enum { DISK_SIZE = 16, IDENTITY_NAME_MAX = 255 };
+enum { IDENTITY_NAME_MAX = 255 };
 
 struct identity {
     uint8_t disk[DISK_SIZE];

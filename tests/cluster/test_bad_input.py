@@ -61,7 +61,7 @@ def test_broken_messages(shared, body):
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"series":5}', b'{"series":[{"labels":"x"}]}', b"\xff\xfe",
-                                  b'{"series":' + b"[" * 5000])
+                                  b'{"series":' + b"[" * 5000], ids=range(6))
 def test_broken_json(shared, body):
     refused(post(shared, PUSH, body, {"Content-Type": "application/json"}), 400, "invalid_argument")
 

@@ -151,7 +151,8 @@ def test_render(filled):
     assert answer["version"] == 1 and answer["flamebearer"]["numTicks"] == 20 * 36000
     assert answer["metadata"]["format"] == "single" and answer["metadata"]["units"] == "samples"
     assert answer["metadata"]["name"] == "cpu"
-    assert sum(answer["timeline"]["samples"]) == 20 * 36000
+    # the newest profile may lie behind the last whole step
+    assert sum(answer["timeline"]["samples"]) in (20 * 36000, 19 * 36000)
     assert answer["timeline"]["durationDelta"] == 15
     bad = filled.http.get(filled.url("querier-0") + "/pyroscope/render", params={"query": "{"}, timeout=20)
     assert bad.status_code == 400
