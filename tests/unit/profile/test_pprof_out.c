@@ -215,6 +215,15 @@ static void merged_parts_are_the_same_bytes_as_the_whole_in_any_order(void **sta
     }
 }
 
+/* Merge the message; its bytes stay in *in. */
+static int merge(struct pprof_out *p, const struct google_v1_profile *m, struct buf *in,
+                 struct err *e)
+{
+    buf_clear(in);
+    msg_encode(&google_v1_profile_msg, m, in);
+    return pprof_out_merge(p, buf_view(in), e);
+}
+
 static void any_numbering_and_order_of_fields_is_read(void **state)
 {
     (void)state;
@@ -242,47 +251,32 @@ static void any_numbering_and_order_of_fields_is_read(void **state)
     struct arena *a = NULL;
     struct buf in = {0};
     assert_int_equal(arena_init(&a, 0, NULL), 0);
-    msg_encode(&google_v1_profile_msg, &m, &in);
-    assert_int_equal(pprof_out_merge(p, buf_view(&in), NULL), 0);
-    assert_int_equal(pprof_out_merge(p, buf_view(&in), NULL), 0);
+    assert_int_equal(merge(p, &m, &in, NULL), 0);
+    assert_int_equal(merge(p, &m, &in, NULL), 0);
     struct buf out = emitted(p);
     assert_string_equal(text_of(decoded(&out, a)), "a;b=12");
 
     struct err e = {0};
     ids[1] = 4;
-    buf_clear(&in);
-    msg_encode(&google_v1_profile_msg, &m, &in);
-    assert_int_equal(pprof_out_merge(p, buf_view(&in), &e), ERR_PARSE);
+    assert_int_equal(merge(p, &m, &in, &e), ERR_PARSE);
     assert_string_equal(e.msg, "pprof: sample with a location that is not there");
     ids[1] = 3;
     lines[1].function_id = 0;
-    buf_clear(&in);
-    msg_encode(&google_v1_profile_msg, &m, &in);
-    assert_int_equal(pprof_out_merge(p, buf_view(&in), &e), ERR_PARSE);
+    assert_int_equal(merge(p, &m, &in, &e), ERR_PARSE);
     lines[1].function_id = 5;
     functions[1].name = 5;
-    buf_clear(&in);
-    msg_encode(&google_v1_profile_msg, &m, &in);
-    assert_int_equal(pprof_out_merge(p, buf_view(&in), &e), ERR_PARSE);
+    assert_int_equal(merge(p, &m, &in, &e), ERR_PARSE);
     assert_string_equal(e.msg, "pprof: string index out of range");
     functions[1].name = -1;
-    buf_clear(&in);
-    msg_encode(&google_v1_profile_msg, &m, &in);
-    assert_int_equal(pprof_out_merge(p, buf_view(&in), &e), ERR_PARSE);
+    assert_int_equal(merge(p, &m, &in, &e), ERR_PARSE);
     functions[1].name = 0;
     locations[0].mapping_id = 1;
-    buf_clear(&in);
-    msg_encode(&google_v1_profile_msg, &m, &in);
-    assert_int_equal(pprof_out_merge(p, buf_view(&in), &e), ERR_PARSE);
+    assert_int_equal(merge(p, &m, &in, &e), ERR_PARSE);
     locations[0].mapping_id = 0;
     value = -1;
-    buf_clear(&in);
-    msg_encode(&google_v1_profile_msg, &m, &in);
-    assert_int_equal(pprof_out_merge(p, buf_view(&in), &e), ERR_PARSE);
+    assert_int_equal(merge(p, &m, &in, &e), ERR_PARSE);
     sample.value_count = 0;
-    buf_clear(&in);
-    msg_encode(&google_v1_profile_msg, &m, &in);
-    assert_int_equal(pprof_out_merge(p, buf_view(&in), &e), ERR_PARSE);
+    assert_int_equal(merge(p, &m, &in, &e), ERR_PARSE);
     for (size_t cut = 1; cut < out.size;
          cut++) /* no crash; an end between fields is a profile */
         (void)pprof_out_merge(p, str_of(out.data, cut), &e);

@@ -135,10 +135,51 @@ struct profile {
     uint64_t total;
 };
 
+static const char *const profile_names[NAMES + 1] = {"w", "x", "y", "z", NULL};
+
+/* For each name and grid point: the sum of the profiles that belong there. */
+static void check_against_plain(struct series_set *s, const struct series_grid *g,
+                                const struct profile *p)
+{
+    struct arena *a = NULL;
+    struct series_row *rows;
+    size_t count, seen = 0;
+    assert_int_equal(arena_init(&a, 0, NULL), 0);
+    assert_int_equal(series_finish(s, SERIES_SUM, 0, a, &rows, &count), 0);
+    for (int n = 0; n <= NAMES; n++) {
+        const struct series_row *row = NULL;
+        for (size_t i = 0; i < count; i++)
+            if (str_eq(labels_get(rows[i].labels, STR("a")), str_c(profile_names[n])))
+                row = &rows[i];
+        size_t at = 0;
+        for (int64_t point = g->start_ms; point <= g->end_ms; point += g->step_ms) {
+            uint64_t sum = 0, hits = 0;
+            for (int i = 0; i < PROFILES; i++) {
+                bool in = p[i].time_ms <= point &&
+                          (point == g->start_ms || p[i].time_ms > point - g->step_ms);
+                if (p[i].name == n && in) {
+                    sum += p[i].total;
+                    hits++;
+                }
+            }
+            if (hits == 0)
+                continue;
+            assert_non_null(row);
+            assert_int_equal(row->points[at].time_ms, point);
+            assert_true(row->points[at].value == (double)sum);
+            at++;
+        }
+        assert_int_equal(row == NULL ? 0 : row->count, at);
+        seen += at > 0;
+    }
+    assert_int_equal(seen, count);
+    arena_free(&a);
+}
+
 static void random_profiles_are_summed_as_a_plain_reading_does(void **state)
 {
     (void)state;
-    static const char *const names[NAMES + 1] = {"w", "x", "y", "z", NULL};
+    const char *const *names = profile_names;
     for (uint64_t seed = 1; seed <= 60; seed++) {
         struct rng r;
         struct profile p[PROFILES];
@@ -168,39 +209,7 @@ static void random_profiles_are_summed_as_a_plain_reading_does(void **state)
         assert_string_equal(answer(merged, SERIES_AVERAGE, 0), (const char *)want.data);
         assert_string_equal(answer(read, SERIES_AVERAGE, 0), (const char *)want.data);
 
-        struct arena *a = NULL;
-        struct series_row *rows;
-        size_t count, seen = 0;
-        assert_int_equal(arena_init(&a, 0, NULL), 0);
-        assert_int_equal(series_finish(whole, SERIES_SUM, 0, a, &rows, &count), 0);
-        for (int n = 0; n <= NAMES; n++) {
-            const struct series_row *row = NULL;
-            for (size_t i = 0; i < count; i++)
-                if (str_eq(labels_get(rows[i].labels, STR("a")), str_c(names[n])))
-                    row = &rows[i];
-            size_t at = 0;
-            for (int64_t point = g.start_ms; point <= g.end_ms; point += step) {
-                uint64_t sum = 0, hits = 0;
-                for (int i = 0; i < PROFILES; i++) {
-                    bool in = p[i].time_ms <= point &&
-                              (point == g.start_ms || p[i].time_ms > point - step);
-                    if (p[i].name == n && in) {
-                        sum += p[i].total;
-                        hits++;
-                    }
-                }
-                if (hits == 0)
-                    continue;
-                assert_non_null(row);
-                assert_int_equal(row->points[at].time_ms, point);
-                assert_true(row->points[at].value == (double)sum);
-                at++;
-            }
-            assert_int_equal(row == NULL ? 0 : row->count, at);
-            seen += at > 0;
-        }
-        assert_int_equal(seen, count);
-        arena_free(&a);
+        check_against_plain(whole, &g, p);
         buf_reset(&want);
         buf_reset(&bytes);
         series_free(&whole);
