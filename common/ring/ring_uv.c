@@ -14,7 +14,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* --- the view ----------------------------------------------------------------------------------- */
+/* --- the view
+ * ----------------------------------------------------------------------------------- */
 
 struct ring_watch {
     struct ring_watch_config c;
@@ -79,7 +80,8 @@ struct ring *ring_watch_hold(struct ring_watch *w)
     return r;
 }
 
-/* --- the life ----------------------------------------------------------------------------------- */
+/* --- the life
+ * ----------------------------------------------------------------------------------- */
 
 struct ring_life {
     struct ring_life_config c;
@@ -112,7 +114,8 @@ static int load_tokens(struct ring_life *l, struct ring_tokens *tokens)
     return rc;
 }
 
-int ring_life_init(struct ring_life **out, const struct ring_life_config *config, struct err *err)
+int ring_life_init(struct ring_life **out, const struct ring_life_config *config,
+                   struct err *err)
 {
     struct ring_life *l = mem_zalloc(sizeof *l);
     struct ring_tokens tokens = {0};
@@ -123,8 +126,8 @@ int ring_life_init(struct ring_life **out, const struct ring_life_config *config
     clock_entropy(&seed, sizeof seed);
     rng_seed(&l->rng, seed);
     bool loaded = load_tokens(l, &tokens) == 0;
-    int rc = lifecycler_init(&l->machine, &config->life, loaded ? &tokens : NULL, &l->rng, &l->c.log,
-                             err);
+    int rc = lifecycler_init(&l->machine, &config->life, loaded ? &tokens : NULL, &l->rng,
+                             &l->c.log, err);
     ring_tokens_reset(&tokens);
     if (rc == 0) {
         rc = loop_timer_init(&l->timer, config->loop, on_timer, l);

@@ -1,8 +1,8 @@
-/* ring/ring_uv.h - a ring on the gossip: a view that any thread may hold, and the life of a member
- * in it.
+/* ring/ring_uv.h - a ring on the gossip: a view that any thread may hold, and the life of a
+ * member in it.
  *
- * Driver of lookup.h and lifecycler.h over gossip/gossip_uv.h. Everything on the gossip's loop but
- * ring_watch_hold() and ring_life_state(). No decisions live here. Tests: tests/cluster. */
+ * Driver of lookup.h and lifecycler.h over gossip/gossip_uv.h. Everything on the gossip's loop
+ * but ring_watch_hold() and ring_life_state(). No decisions live here. Tests: tests/cluster. */
 #ifndef RING_RING_UV_H
 #define RING_RING_UV_H
 
@@ -50,9 +50,10 @@ struct ring_life_config {
     struct log log;
 };
 
-/* A member of the ring, with the tokens of its file if there is one (a broken file is logged and
- * not used). ERR_INVAL, ERR_NOMEM. */
-int ring_life_init(struct ring_life **out, const struct ring_life_config *config, struct err *err);
+/* A member of the ring, with the tokens of its file if there is one (a broken file is logged
+ * and not used). ERR_INVAL, ERR_NOMEM. */
+int ring_life_init(struct ring_life **out, const struct ring_life_config *config,
+                   struct err *err);
 
 /* Begin: register, take tokens, beat. */
 void ring_life_start(struct ring_life *l);

@@ -19,7 +19,8 @@ const struct metric_row push_metric_rows[] = {
     METRIC_COUNTER_VEC_ROW(push_metrics, discarded_samples, 0, "discarded_samples_total",
                            "reason,tenant", "Samples that were not stored."),
     METRIC_COUNTER_VEC_ROW(push_metrics, discarded_bytes, 0, "discarded_bytes_total",
-                           "reason,tenant", "Bytes of profiles that were not stored, unpacked."),
+                           "reason,tenant",
+                           "Bytes of profiles that were not stored, unpacked."),
     METRIC_COUNTER_VEC_ROW(push_metrics, received_bytes, 0,
                            "distributor_received_decompressed_bytes_total", "tenant,stage",
                            "Bytes of profiles that came, unpacked."),
@@ -84,7 +85,8 @@ struct buf *push_buffer(struct push *push)
     return &u->bytes;
 }
 
-/* --- filling, on the pool -------------------------------------------------------------------------- */
+/* --- filling, on the pool
+ * -------------------------------------------------------------------------- */
 
 static void refuse(struct push *push, size_t index, int code, const char *text)
 {
@@ -100,7 +102,8 @@ static void discard(struct push *push, enum discard reason, uint64_t samples, ui
 {
     struct push_metrics *m = push->owner->metrics;
     struct str text = str_c(discard_text(reason));
-    counter_add(COUNTER_AT(m->discarded_samples, text, push->tenant), samples > 0 ? samples : 1);
+    counter_add(COUNTER_AT(m->discarded_samples, text, push->tenant),
+                samples > 0 ? samples : 1);
     counter_add(COUNTER_AT(m->discarded_bytes, text, push->tenant), bytes);
 }
 
@@ -132,7 +135,10 @@ void push_note(struct push *push, size_t index, int rc, const struct ingest_resu
         return;
     enum discard reason = r->reason == DISCARD_NONE ? DISCARD_UNKNOWN : r->reason;
     discard(push, reason, r->samples, r->bytes);
-    refuse(push, index, rc == ERR_NOMEM ? ERR_LIMIT : rc == ERR_UNIMPLEMENTED ? rc : ERR_INVAL,
+    refuse(push, index,
+           rc == ERR_NOMEM           ? ERR_LIMIT
+           : rc == ERR_UNIMPLEMENTED ? rc
+                                     : ERR_INVAL,
            err->msg[0] != '\0' ? err->msg : err_text(rc));
 }
 
@@ -144,7 +150,8 @@ struct ingest push_ingest(struct push *push)
                            .now_ns = push->owner->now_ns()};
 }
 
-/* Unpack when it is gzip; the bytes live as long as the push, since the form borrows from them. */
+/* Unpack when it is gzip; the bytes live as long as the push, since the form borrows from them.
+ */
 static int unpack(struct push *push, struct str *raw, enum discard *reason, struct err *err)
 {
     uint64_t max = push->owner->limits.profile_size_bytes;
@@ -161,7 +168,8 @@ static int unpack(struct push *push, struct str *raw, enum discard *reason, stru
         int rc = gzip_unpack(*raw, (size_t)max, bytes, err);
         if (rc == ERR_LIMIT) {
             *reason = max == left ? DISCARD_BODY_SIZE_LIMIT : DISCARD_PROFILE_SIZE_LIMIT;
-            return err_set(err, ERR_LIMIT, "profile exceeds the size limit of %llu bytes unpacked",
+            return err_set(err, ERR_LIMIT,
+                           "profile exceeds the size limit of %llu bytes unpacked",
                            (unsigned long long)max);
         }
         if (rc != 0)
@@ -210,7 +218,8 @@ static void run_fill(void *arg)
     }
 }
 
-/* --- the end, on the loop --------------------------------------------------------------------------- */
+/* --- the end, on the loop
+ * --------------------------------------------------------------------------- */
 
 static void answer(struct push *push, int code, const char *message)
 {
@@ -253,8 +262,8 @@ static void on_filled(void *arg)
         answer_refusals(push);
         return;
     }
-    write_send(&push->write, push->req->loop, push->owner->clients[push->req->thread], on_written,
-               push);
+    write_send(&push->write, push->req->loop, push->owner->clients[push->req->thread],
+               on_written, push);
 }
 
 int push_start(struct pusher *p, struct http_req *req, struct str tenant, push_fill_fn fill,
@@ -263,14 +272,10 @@ int push_start(struct pusher *p, struct http_req *req, struct str tenant, push_f
     struct push *push = mem_zalloc(sizeof *push);
     if (push == NULL)
         return err_set(err, ERR_NOMEM, "no memory for the push");
-    *push = (struct push){.owner = p,
-                          .req = req,
-                          .tenant = tenant,
-                          .fill = fill,
-                          .reply = reply,
-                          .arg = arg};
-    push->job = (struct pool_job){
-        .run = run_fill, .done = on_filled, .arg = push, .home = req->loop};
+    *push = (struct push){
+        .owner = p, .req = req, .tenant = tenant, .fill = fill, .reply = reply, .arg = arg};
+    push->job =
+        (struct pool_job){.run = run_fill, .done = on_filled, .arg = push, .home = req->loop};
     int rc = pool_submit(p->pool, &push->job);
     if (rc != 0) {
         push_free(push);
@@ -279,7 +284,9 @@ int push_start(struct pusher *p, struct http_req *req, struct str tenant, push_f
     return 0;
 }
 
-/* --- Push ------------------------------------------------------------------------------------------- */
+/* --- Push
+ * -------------------------------------------------------------------------------------------
+ */
 
 static void fill_push(void *arg, struct push *push)
 {

@@ -1,9 +1,9 @@
 /* distributor/push.h - push.v1.PusherService/Push: a request of series and profiles becomes one
  * write.
  *
- * Unpacking, checking and forming happen on the pool; sending on the request's loop. Profiles that
- * are refused do not keep the others from being stored; the push then answers with the refusals.
- * Tests: tests/cluster/test_bad_input.py, test_main_job.py. */
+ * Unpacking, checking and forming happen on the pool; sending on the request's loop. Profiles
+ * that are refused do not keep the others from being stored; the push then answers with the
+ * refusals. Tests: tests/cluster/test_bad_input.py, test_main_job.py. */
 #ifndef DISTRIBUTOR_PUSH_H
 #define DISTRIBUTOR_PUSH_H
 
@@ -51,7 +51,8 @@ int push_register(struct pusher *p, struct rpc_server *rpc, struct err *err);
 /* Register /ingest and /pyroscope/ingest. */
 int ingest_register(struct pusher *p, struct http_server *http, struct err *err);
 
-/* --- what both routes share ----------------------------------------------------------------------- */
+/* --- what both routes share
+ * ----------------------------------------------------------------------- */
 
 struct push;
 
@@ -61,8 +62,8 @@ typedef void (*push_reply_fn)(void *arg, enum rpc_code code, const char *message
 /* Fill a push on the pool: calls push_note() for each profile. */
 typedef void (*push_fill_fn)(void *arg, struct push *push);
 
-/* Start one for a request: `fill` on the pool, `reply` at the end. ERR_NOMEM, ERR_LIMIT (too many
- * wait): nothing will be called. Everything is borrowed until `reply`. */
+/* Start one for a request: `fill` on the pool, `reply` at the end. ERR_NOMEM, ERR_LIMIT (too
+ * many wait): nothing will be called. Everything is borrowed until `reply`. */
 int push_start(struct pusher *p, struct http_req *req, struct str tenant, push_fill_fn fill,
                push_reply_fn reply, void *arg, struct err *err);
 

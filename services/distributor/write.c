@@ -68,8 +68,8 @@ void writer_free(struct writer **w)
     *w = NULL;
 }
 
-/* `count` numbers of the lane (writer, set): *first is the lowest, `name` the writer's name they
- * belong to. A lane's numbers never repeat under one name. */
+/* `count` numbers of the lane (writer, set): *first is the lowest, `name` the writer's name
+ * they belong to. A lane's numbers never repeat under one name. */
 static int take_numbers(struct writer *w, struct str set, uint32_t count, uint32_t *first,
                         uint8_t name[WRITER_SIZE])
 {
@@ -87,7 +87,8 @@ static int take_numbers(struct writer *w, struct str set, uint32_t count, uint32
     return rc;
 }
 
-/* --- making a write ------------------------------------------------------------------------------ */
+/* --- making a write
+ * ------------------------------------------------------------------------------ */
 
 /* One replica that a shard is sent to. */
 struct target {
@@ -159,7 +160,8 @@ static int set_key(const struct ring_set *set, struct buf *out)
     return out->error;
 }
 
-/* A domain is the zone with zone awareness, else the instance; an empty zone is the instance. */
+/* A domain is the zone with zone awareness, else the instance; an empty zone is the instance.
+ */
 static struct str domain_of(const struct ring_instance *in)
 {
     return in->id; /* zones: with zone-aware replication, which is not served yet */
@@ -261,8 +263,8 @@ static int number(struct shard *s, struct form_writer *form)
         rest = str_skip(rest, ids[count].len + 1);
         count++;
     }
-    int rc = take_numbers(s->owner->writer, str_of(s->set, s->set_len), s->profile_count, &first,
-                          name);
+    int rc = take_numbers(s->owner->writer, str_of(s->set, s->set_len), s->profile_count,
+                          &first, name);
     if (rc == 0)
         rc = form_add_lane(form, name, ids, count, &lane);
     for (uint32_t i = 0; rc == 0 && i < s->profile_count; i++)
@@ -313,8 +315,9 @@ static int put_bodies(struct write *wr, struct str tenant, struct form_writer *f
     return rc == 0 ? 0 : err_set(err, rc, "writing the form: %s", err_text(rc));
 }
 
-int write_init(struct write **out, struct writer *w, struct str tenant, struct form_writer *form,
-               const struct ingest_stream *streams, size_t count, struct err *err)
+int write_init(struct write **out, struct writer *w, struct str tenant,
+               struct form_writer *form, const struct ingest_stream *streams, size_t count,
+               struct err *err)
 {
     struct ring *ring = ring_watch_hold(w->c.ring);
     if (ring == NULL)
@@ -341,7 +344,8 @@ int write_init(struct write **out, struct writer *w, struct str tenant, struct f
     return 0;
 }
 
-/* --- sending ------------------------------------------------------------------------------------- */
+/* --- sending
+ * ------------------------------------------------------------------------------------- */
 
 static void finish(struct write *w, int code, const char *message)
 {
@@ -385,7 +389,8 @@ static void on_append(void *arg, const struct rpc_result *result)
         (void)snprintf(message, sizeof message, "%s: %s", t->id, result->message);
         (void)ackset_fail(s->acks, index, rpc_err_of_code(result->code));
     } else if (arena_init(&a, 1024, NULL) != 0 ||
-               msg_decode(&ingester_v1_append_response_msg, &r, result->body, a, NULL, NULL) != 0) {
+               msg_decode(&ingester_v1_append_response_msg, &r, result->body, a, NULL, NULL) !=
+                   0) {
         (void)snprintf(message, sizeof message, "%s: broken answer", t->id);
         (void)ackset_fail(s->acks, index, ERR_PARSE);
     } else {

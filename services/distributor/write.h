@@ -1,8 +1,8 @@
 /* distributor/write.h - sends what a request became to its replicas and says when it is kept.
  *
- * Each profile's token gives its replica set; each set's profiles get dots in that set's lane and
- * travel together, one Append per replica. A write is acknowledged when every set has a quorum of
- * synced replicas (ring/ackset.h); the other sends go on in the background until
+ * Each profile's token gives its replica set; each set's profiles get dots in that set's lane
+ * and travel together, one Append per replica. A write is acknowledged when every set has a
+ * quorum of synced replicas (ring/ackset.h); the other sends go on in the background until
  * -distributor.push.timeout, whatever the client does. Our own retries carry the same dots.
  *
  * writer: shared by all threads. A write: made on a worker, sent on the loop of its request.
@@ -48,17 +48,18 @@ int writer_init(struct writer **out, const struct writer_config *config);
 /* After the HTTP server has stopped and the clients are freed. NULL-safe. */
 void writer_free(struct writer **w);
 
-/* Give every stream of `form` (built, not finished) its replicas and dots, and write the requests.
- * Everything is copied: the form's arena may go. ERR_UNAVAILABLE (no ring, too few live replicas,
- * in dskit's words), ERR_NOMEM, ERR_LIMIT. */
-int write_init(struct write **out, struct writer *w, struct str tenant, struct form_writer *form,
-               const struct ingest_stream *streams, size_t count, struct err *err);
+/* Give every stream of `form` (built, not finished) its replicas and dots, and write the
+ * requests. Everything is copied: the form's arena may go. ERR_UNAVAILABLE (no ring, too few
+ * live replicas, in dskit's words), ERR_NOMEM, ERR_LIMIT. */
+int write_init(struct write **out, struct writer *w, struct str tenant,
+               struct form_writer *form, const struct ingest_stream *streams, size_t count,
+               struct err *err);
 
 /* Kept by a quorum everywhere (code 0), or never will be. On the loop, once. */
 typedef void (*write_done_fn)(void *arg, int code, const char *message);
 
-/* Send; takes `*write`, which frees itself when its last call has ended. `done` may be called from
- * inside. On the thread of `loop`, which is the client's. */
+/* Send; takes `*write`, which frees itself when its last call has ended. `done` may be called
+ * from inside. On the thread of `loop`, which is the client's. */
 void write_send(struct write **write, struct loop *loop, struct http_client *client,
                 write_done_fn done, void *arg);
 

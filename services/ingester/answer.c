@@ -50,7 +50,8 @@ static int decode(struct asked *q, const struct msg_type *type, struct str bytes
 }
 
 /* Selectors of a request into the ask. */
-static int select_series(struct asked *q, const struct str *texts, size_t count, struct err *err)
+static int select_series(struct asked *q, const struct str *texts, size_t count,
+                         struct err *err)
 {
     int rc = selectors_parse(&q->selectors, texts, count, err);
     if (rc == 0)
@@ -79,7 +80,8 @@ static int call_site(struct asked *q, const struct types_v1_stack_trace_selector
     return 0;
 }
 
-/* --- SelectMergeStacktraces --------------------------------------------------------------------- */
+/* --- SelectMergeStacktraces
+ * --------------------------------------------------------------------- */
 
 static int run_tree(struct query *plan, struct mem_account *account, const _Atomic(bool) *stop,
                     struct buf *out, struct err *err)
@@ -106,7 +108,8 @@ static int ask_stacktraces(struct asked *q, struct str query, struct err *err)
     return rc != 0 ? rc : select_series(q, &r.label_selector, 1, err);
 }
 
-/* --- SelectMergeProfile ------------------------------------------------------------------------- */
+/* --- SelectMergeProfile
+ * ------------------------------------------------------------------------- */
 
 static int run_pprof(struct query *plan, struct str type, struct mem_account *account,
                      const _Atomic(bool) *stop, struct buf *out, struct err *err)
@@ -138,7 +141,8 @@ static int ask_profile(struct asked *q, struct str query, struct err *err)
     return rc != 0 ? rc : select_series(q, &r.label_selector, 1, err);
 }
 
-/* --- SelectSeries ------------------------------------------------------------------------------- */
+/* --- SelectSeries
+ * ------------------------------------------------------------------------------- */
 
 struct points {
     struct series_set *set;
@@ -208,7 +212,8 @@ static int ask_series(struct asked *q, struct str query,
     return rc != 0 ? rc : select_series(q, &r->label_selector, 1, err);
 }
 
-/* --- Count -------------------------------------------------------------------------------------- */
+/* --- Count
+ * -------------------------------------------------------------------------------------- */
 
 enum method { STACKTRACES, PROFILE, SERIES, UNKNOWN };
 
@@ -273,7 +278,8 @@ int answer_count(const struct view *v, struct str method, struct str query,
     return rc;
 }
 
-/* --- Names -------------------------------------------------------------------------------------- */
+/* --- Names
+ * -------------------------------------------------------------------------------------- */
 
 static int names_types(const struct view *v, struct asked *q, struct str query, struct buf *out,
                        struct err *err)
@@ -304,8 +310,8 @@ static int names_types(const struct view *v, struct asked *q, struct str query, 
     return 0;
 }
 
-static int names_labels(const struct view *v, struct asked *q, struct str query, struct buf *out,
-                        struct err *err)
+static int names_labels(const struct view *v, struct asked *q, struct str query,
+                        struct buf *out, struct err *err)
 {
     struct types_v1_label_names_request r;
     int rc = decode(q, &types_v1_label_names_request_msg, query, &r, err);
@@ -322,8 +328,8 @@ static int names_labels(const struct view *v, struct asked *q, struct str query,
     return 0;
 }
 
-static int names_values(const struct view *v, struct asked *q, struct str query, struct buf *out,
-                        struct err *err)
+static int names_values(const struct view *v, struct asked *q, struct str query,
+                        struct buf *out, struct err *err)
 {
     struct types_v1_label_values_request r;
     int rc = decode(q, &types_v1_label_values_request_msg, query, &r, err);
@@ -340,8 +346,8 @@ static int names_values(const struct view *v, struct asked *q, struct str query,
     return 0;
 }
 
-static int names_series(const struct view *v, struct asked *q, struct str query, struct buf *out,
-                        struct err *err)
+static int names_series(const struct view *v, struct asked *q, struct str query,
+                        struct buf *out, struct err *err)
 {
     struct querier_v1_series_request r;
     int rc = decode(q, &querier_v1_series_request_msg, query, &r, err);
@@ -405,7 +411,8 @@ int answer_names(const struct view *v, struct str method, struct str query, stru
     return rc;
 }
 
-/* --- Keys --------------------------------------------------------------------------------------- */
+/* --- Keys
+ * --------------------------------------------------------------------------------------- */
 
 struct keys {
     struct buf *out;

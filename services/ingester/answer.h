@@ -1,8 +1,8 @@
-/* ingester/answer.h - works out what a querier asks of one view: the share of a query (Count), or
- * names and types (Names).
+/* ingester/answer.h - works out what a querier asks of one view: the share of a query (Count),
+ * or names and types (Names).
  *
- * `query` is the protobuf request of the public method of querier.v1.QuerierService, as the querier
- * checked and clamped it. Costs CPU time: for workers. Any thread, one view each.
+ * `query` is the protobuf request of the public method of querier.v1.QuerierService, as the
+ * querier checked and clamped it. Costs CPU time: for workers. Any thread, one view each.
  * Tests: tests/cluster/test_query.py. */
 #ifndef INGESTER_ANSWER_H
 #define INGESTER_ANSWER_H
@@ -28,8 +28,9 @@ struct answer_size {
 /* Count exactly the profiles of `include` and append the partial result: whole tree bytes for
  * SelectMergeStacktraces and SelectMergeSpanProfile, a pprof for SelectMergeProfile, a partial
  * series set (profile/series.h) for SelectSeries. *stop (may be NULL) ends it early.
- * ERR_MOVED (the view lacks a dot of include), ERR_LIMIT, ERR_INVAL, ERR_PARSE, ERR_UNIMPLEMENTED
- * (method), ERR_CANCELED, ERR_NOMEM, ERR_CORRUPT; `out` is then unspecified. */
+ * ERR_MOVED (the view lacks a dot of include), ERR_LIMIT, ERR_INVAL, ERR_PARSE,
+ * ERR_UNIMPLEMENTED (method), ERR_CANCELED, ERR_NOMEM, ERR_CORRUPT; `out` is then unspecified.
+ */
 int answer_count(const struct view *v, struct str method, struct str query,
                  const struct vector *include, struct mem_account *account,
                  const _Atomic(bool) *stop, struct buf *out, struct answer_size *size,
@@ -40,9 +41,9 @@ int answer_count(const struct view *v, struct str method, struct str query,
 int answer_names(const struct view *v, struct str method, struct str query, struct buf *out,
                  struct err *err);
 
-/* Keys (exact reads, A9): append as fields 1 of KeysResponse the keys of the view's profiles that
- * the query selects and whose dot is in `of` (may be NULL), and of those that equal one of the
- * `find` keys in request bytes. ERR_LIMIT over `max` keys. */
+/* Keys (exact reads, A9): append as fields 1 of KeysResponse the keys of the view's profiles
+ * that the query selects and whose dot is in `of` (may be NULL), and of those that equal one of
+ * the `find` keys in request bytes. ERR_LIMIT over `max` keys. */
 int answer_keys(const struct view *v, struct str method, struct str query,
                 const struct vector *of, const void *keys_request, size_t max, struct buf *out,
                 struct err *err);

@@ -1,4 +1,5 @@
-/* ingester: owns tokens in the ring, keeps profiles on its disk, answers its share of a query. */
+/* ingester: owns tokens in the ring, keeps profiles on its disk, answers its share of a query.
+ */
 #include "membership_run.h"
 #include "service.h"
 #include "standing.h"
@@ -48,7 +49,8 @@ struct ingester {
     struct standing *standing;
     struct membership *membership;
     struct ring_life *life;
-    struct loop_timer *look; /* until established: whether the gossip has joined changes no ring */
+    struct loop_timer
+        *look; /* until established: whether the gossip has joined changes no ring */
     struct service service;
     struct ingester_metrics metrics;
     struct mem_account queries, heads, requests;
@@ -56,7 +58,8 @@ struct ingester {
     _Atomic(bool) unregistered;
 };
 
-/* --- the disk ------------------------------------------------------------------------------------- */
+/* --- the disk
+ * ------------------------------------------------------------------------------------- */
 
 static void fresh_disk(uint8_t out[DISK_SIZE])
 {
@@ -91,8 +94,9 @@ static int read_roster(struct ingester *g, struct err *err)
         rc = roster_decode(&g->roster, buf_view(&bytes), err);
     buf_reset(&bytes);
     /* A broken one made identity_open() take a new name; it is learnt anew from the others. */
-    return rc == ERR_IO || rc == ERR_NOMEM ? err_set(err, rc, "%s/roster: %s", g->dir, err_text(rc))
-                                           : 0;
+    return rc == ERR_IO || rc == ERR_NOMEM
+               ? err_set(err, rc, "%s/roster: %s", g->dir, err_text(rc))
+               : 0;
 }
 
 static int open_identity(struct ingester *g, struct err *err)
@@ -147,7 +151,8 @@ static int open_store(struct ingester *g, struct err *err)
     return rc == 0 ? 0 : err_set(err, rc, "%s/instance: %s", g->dir, err_text(rc));
 }
 
-/* --- membership ------------------------------------------------------------------------------------ */
+/* --- membership
+ * ------------------------------------------------------------------------------------ */
 
 static int sync_roster(void *arg, struct str roster)
 {
@@ -168,8 +173,8 @@ static void on_quit(void *arg, const char *why)
     node_quit(g->node, 1);
 }
 
-/* Another process is further on under our disk's name: an old copy was restored here. It takes a
- * new name now and speaks under it from the next start on. */
+/* Another process is further on under our disk's name: an old copy was restored here. It takes
+ * a new name now and speaks under it from the next start on. */
 static void on_rename(void *arg, const char *why)
 {
     struct ingester *g = arg;
@@ -278,7 +283,8 @@ static void on_look(void *arg)
         loop_timer_stop(g->look);
 }
 
-/* --- the role --------------------------------------------------------------------------------------- */
+/* --- the role
+ * --------------------------------------------------------------------------------------- */
 
 static int name_instance(struct ingester *g, struct err *err)
 {

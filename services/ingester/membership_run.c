@@ -1,4 +1,5 @@
-/* ingester/membership_run.c - sockets and disk around the member machine. No decisions live here. */
+/* ingester/membership_run.c - sockets and disk around the member machine. No decisions live
+ * here. */
 #include "membership_run.h"
 
 #include "standing.h"
@@ -78,7 +79,8 @@ int membership_init(struct membership **out, const struct membership_config *con
     return 0;
 }
 
-/* --- our introductions -------------------------------------------------------------------------- */
+/* --- our introductions
+ * -------------------------------------------------------------------------- */
 
 static void sent_free(struct sent *s)
 {
@@ -94,9 +96,10 @@ static void on_reply(void *arg, const struct rpc_result *result)
     struct arena *a = NULL;
     struct roster *roster = NULL;
     struct ingester_v1_introduce_response r;
-    bool good = result->code == RPC_OK && arena_init(&a, 0, NULL) == 0 &&
-                msg_decode(&ingester_v1_introduce_response_msg, &r, result->body, a, NULL, NULL) == 0 &&
-                (r.roster == NULL || roster_from_msg(&roster, r.roster, NULL) == 0);
+    bool good =
+        result->code == RPC_OK && arena_init(&a, 0, NULL) == 0 &&
+        msg_decode(&ingester_v1_introduce_response_msg, &r, result->body, a, NULL, NULL) == 0 &&
+        (r.roster == NULL || roster_from_msg(&roster, r.roster, NULL) == 0);
     mono_ms now = loop_now(m->c.loop);
     if (good) {
         struct member_reply reply = {disk_of(r.disk), r.ok, r.fresh, r.your_starts, roster};
@@ -114,7 +117,8 @@ static void on_reply(void *arg, const struct rpc_result *result)
 }
 
 /* The record of our disk among those of a roster message. */
-static struct ingester_v1_disk *self_of(const struct membership *m, struct ingester_v1_roster *r)
+static struct ingester_v1_disk *self_of(const struct membership *m,
+                                        struct ingester_v1_roster *r)
 {
     const struct disk *self = member_self(m->machine);
     for (size_t i = 0; self != NULL && i < r->disks_count; i++)
@@ -166,12 +170,14 @@ static void send_introduction(struct membership *m, const struct member_action *
     member_failed(m->machine, action->token, loop_now(m->c.loop));
 }
 
-/* --- others' introductions ---------------------------------------------------------------------- */
+/* --- others' introductions
+ * ---------------------------------------------------------------------- */
 
 static void answer(struct membership *m, const struct member_action *action)
 {
     struct asked *found = NULL;
-    LIST_EACH(it, &m->asked) {
+    LIST_EACH(it, &m->asked)
+    {
         struct asked *a = LIST_ITEM(it, struct asked, link);
         if (a->token == action->token)
             found = a;
@@ -181,8 +187,9 @@ static void answer(struct membership *m, const struct member_action *action)
     list_remove(&found->link);
     struct ingester_v1_roster roster = {0};
     const struct disk *self = member_self(m->machine);
-    int rc = self == NULL ? ERR_UNAVAILABLE
-                          : roster_to_msg(member_roster(m->machine), found->call->arena, &roster);
+    int rc = self == NULL
+                 ? ERR_UNAVAILABLE
+                 : roster_to_msg(member_roster(m->machine), found->call->arena, &roster);
     if (rc != 0) {
         rpc_fail(found->call, RPC_UNAVAILABLE, "not able to answer yet");
         return;
@@ -256,7 +263,8 @@ int membership_register(struct membership *m, struct rpc_server *rpc, struct err
     return rpc_server_add(rpc, &method, 1, err);
 }
 
-/* --- the roster on the disk --------------------------------------------------------------------- */
+/* --- the roster on the disk
+ * --------------------------------------------------------------------- */
 
 static void run_sync(void *arg)
 {
@@ -288,14 +296,14 @@ static void start_sync(struct membership *m, const struct roster *roster)
     ASSERT(!m->syncing); /* the machine asks for one at a time */
     buf_clear(&m->job_bytes);
     roster_encode(roster, &m->job_bytes);
-    m->job = (struct pool_job){
-        .run = run_sync, .done = on_synced, .arg = m, .home = m->c.loop};
+    m->job = (struct pool_job){.run = run_sync, .done = on_synced, .arg = m, .home = m->c.loop};
     m->syncing = m->job_bytes.error == 0 && pool_submit(m->c.pool, &m->job) == 0;
     if (!m->syncing)
         member_synced(m->machine, false, loop_now(m->c.loop));
 }
 
-/* --- the machine -------------------------------------------------------------------------------- */
+/* --- the machine
+ * -------------------------------------------------------------------------------- */
 
 static void act(struct membership *m, const struct member_action *action)
 {
@@ -361,7 +369,8 @@ void membership_free(struct membership **out)
     m->running = false;
     while (m->syncing)
         loop_turn(m->c.loop, 10);
-    LIST_EACH_SAFE(it, &m->sent) {
+    LIST_EACH_SAFE(it, &m->sent)
+    {
         struct sent *s = LIST_ITEM(it, struct sent, link);
         rpc_cancel(s->call);
         sent_free(s);

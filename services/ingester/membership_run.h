@@ -1,7 +1,8 @@
 /* ingester/membership_run.h - drives the member machine (ring/member.h): sends and answers
  * introductions, has the roster synced, publishes the standing.
  *
- * Lives on one loop; all calls on its thread but the RPC handler it registers. Tests: tests/cluster. */
+ * Lives on one loop; all calls on its thread but the RPC handler it registers. Tests:
+ * tests/cluster. */
 #ifndef INGESTER_MEMBERSHIP_RUN_H
 #define INGESTER_MEMBERSHIP_RUN_H
 
@@ -26,7 +27,7 @@ typedef int (*membership_sync_fn)(void *arg, struct str roster);
 struct membership_events {
     void *arg;
     membership_sync_fn sync;
-    void (*on_active)(void *arg);                  /* established: the ring entry may be ACTIVE */
+    void (*on_active)(void *arg); /* established: the ring entry may be ACTIVE */
     void (*on_rename)(void *arg, const char *why); /* another process goes by our disk's name */
     void (*on_quit)(void *arg, const char *why);   /* must not go on in this cluster */
 };
@@ -41,8 +42,8 @@ struct membership_config {
     struct log log;
 };
 
-/* Start with the roster of the disk (NULL: there is none). Borrowed for the life of *out: all but
- * `stored`. Errors as member_init(). */
+/* Start with the roster of the disk (NULL: there is none). Borrowed for the life of *out: all
+ * but `stored`. Errors as member_init(). */
 int membership_init(struct membership **out, const struct membership_config *config,
                     const struct roster *stored, struct err *err);
 

@@ -57,7 +57,8 @@ static void fail(struct rpc_call *call, const struct err *err)
         rpc_fail_err(call, err);
 }
 
-/* --- Append ------------------------------------------------------------------------------------- */
+/* --- Append
+ * ------------------------------------------------------------------------------------- */
 
 /* On the commit thread: say so, and under which roster. */
 static void on_appended(void *arg, int rc, const struct store_appended *info)
@@ -106,7 +107,8 @@ static void run_append(void *arg)
     else if (rc == ERR_PARSE || rc == ERR_VERSION)
         rpc_fail(call, RPC_INVALID_ARGUMENT, "%s", err.msg);
     else if (rc != 0)
-        rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "%s", err.msg[0] != '\0' ? err.msg : err_text(rc));
+        rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "%s",
+                 err.msg[0] != '\0' ? err.msg : err_text(rc));
 }
 
 static void on_append(void *arg, struct rpc_call *call)
@@ -117,7 +119,8 @@ static void on_append(void *arg, struct rpc_call *call)
     if (standing_look(s->standing, r->roster_hash, call->arena, &look) != 0)
         rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "no memory for the request");
     else if (!look.established)
-        rpc_fail(call, RPC_FAILED_PRECONDITION, "not_established: this disk may not take writes yet");
+        rpc_fail(call, RPC_FAILED_PRECONDITION,
+                 "not_established: this disk may not take writes yet");
     else if (r->replication_factor != look.replication_factor)
         rpc_fail(call, RPC_FAILED_PRECONDITION,
                  "wrong_replication_factor: the cluster was founded with %u, not %u",
@@ -128,7 +131,8 @@ static void on_append(void *arg, struct rpc_call *call)
         hand_to_pool(s, call, run_append);
 }
 
-/* --- Vector ------------------------------------------------------------------------------------- */
+/* --- Vector
+ * ------------------------------------------------------------------------------------- */
 
 /* Sub-messages of type Alias, as a repeated bytes field wants them. */
 static int split_aliases(const struct aliases *from, size_t bytes_max, struct arena *a,
@@ -141,8 +145,9 @@ static int split_aliases(const struct aliases *from, size_t bytes_max, struct ar
     struct str kept = str_of(NULL, 0);
     if (rc == 0 && bytes.size > 0) {
         kept = str_dup(a, buf_view(&bytes));
-        rc = kept.data == NULL ? ERR_NOMEM
-                               : msg_decode(&ingester_v1_vector_response_msg, &m, kept, a, NULL, NULL);
+        rc = kept.data == NULL
+                 ? ERR_NOMEM
+                 : msg_decode(&ingester_v1_vector_response_msg, &m, kept, a, NULL, NULL);
     }
     *out = m.aliases;
     *count = m.aliases_count;
@@ -211,12 +216,14 @@ static void on_vector(void *arg, struct rpc_call *call)
 {
     const struct ingester_v1_vector_request *r = call->request;
     if (r->kind != VECTOR_KIND_QUERY)
-        rpc_fail(call, RPC_UNIMPLEMENTED, "vectors of kind %d are not served yet", (int)r->kind);
+        rpc_fail(call, RPC_UNIMPLEMENTED, "vectors of kind %d are not served yet",
+                 (int)r->kind);
     else
         hand_to_pool(arg, call, run_vector);
 }
 
-/* --- Count, Names, Keys ------------------------------------------------------------------------- */
+/* --- Count, Names, Keys
+ * ------------------------------------------------------------------------- */
 
 /* A view under the name that the caller planned with, or ERR_MOVED. */
 static int view_of(struct service *s, struct str tenant, struct str disk, struct view **out,
@@ -248,11 +255,11 @@ static void run_count(void *arg)
     if (rc == 0)
         rc = view_of(s, r->tenant, r->disk, &view, &err);
     if (rc == 0)
-        rc = answer_count(view, r->method, r->query, include, &account, &job->stop, &result, &size,
-                          &err);
+        rc = answer_count(view, r->method, r->query, include, &account, &job->stop, &result,
+                          &size, &err);
     if (rc == 0) {
-        struct ingester_v1_count_response answer = {size.profiles, size.samples, buf_view(&result),
-                                                    r->round, r->part};
+        struct ingester_v1_count_response answer = {size.profiles, size.samples,
+                                                    buf_view(&result), r->round, r->part};
         rpc_reply(call, &answer);
     } else {
         fail(call, &err);
@@ -338,10 +345,11 @@ static void on_keys(void *arg, struct rpc_call *call)
         hand_to_pool(arg, call, run_keys);
 }
 
-/* --- table -------------------------------------------------------------------------------------- */
+/* --- table
+ * -------------------------------------------------------------------------------------- */
 
 #define PATH(name) "/emberring.ingester.v1.IngesterService/" name
-#define INTERNAL (RPC_NO_TENANT | RPC_INTERNAL_ONLY)
+#define INTERNAL   (RPC_NO_TENANT | RPC_INTERNAL_ONLY)
 
 int service_register(struct service *s, struct rpc_server *rpc, struct err *err)
 {
@@ -350,10 +358,10 @@ int service_register(struct service *s, struct rpc_server *rpc, struct err *err)
          on_append, NULL, INTERNAL, APPEND_BODY_MAX, 0, NULL},
         {PATH("Vector"), &ingester_v1_vector_request_msg, &ingester_v1_vector_response_msg,
          on_vector, NULL, INTERNAL, QUERY_BODY_MAX, 0, NULL},
-        {PATH("Count"), &ingester_v1_count_request_msg, &ingester_v1_count_response_msg, on_count,
-         NULL, INTERNAL, QUERY_BODY_MAX, 0, NULL},
-        {PATH("Names"), &ingester_v1_names_request_msg, &ingester_v1_names_response_msg, on_names,
-         NULL, INTERNAL, QUERY_BODY_MAX, 0, NULL},
+        {PATH("Count"), &ingester_v1_count_request_msg, &ingester_v1_count_response_msg,
+         on_count, NULL, INTERNAL, QUERY_BODY_MAX, 0, NULL},
+        {PATH("Names"), &ingester_v1_names_request_msg, &ingester_v1_names_response_msg,
+         on_names, NULL, INTERNAL, QUERY_BODY_MAX, 0, NULL},
         {PATH("Keys"), &ingester_v1_keys_request_msg, &ingester_v1_keys_response_msg, on_keys,
          NULL, INTERNAL, QUERY_BODY_MAX, 0, NULL},
     };

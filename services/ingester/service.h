@@ -1,9 +1,9 @@
-/* ingester/service.h - emberring.ingester.v1.IngesterService over the store: Append, Vector, Count,
- * Names and Keys. Introduce belongs to the member machine (membership_run.h).
+/* ingester/service.h - emberring.ingester.v1.IngesterService over the store: Append, Vector,
+ * Count, Names and Keys. Introduce belongs to the member machine (membership_run.h).
  *
- * Handlers decode on the request's thread and work on the pool. A reply of Vector reads the roster
- * first and the vector after it; one of Append reads it after the sync (design: exact reads, 5.2).
- * Tests: tests/cluster. */
+ * Handlers decode on the request's thread and work on the pool. A reply of Vector reads the
+ * roster first and the vector after it; one of Append reads it after the sync (design: exact
+ * reads, 5.2). Tests: tests/cluster. */
 #ifndef INGESTER_SERVICE_H
 #define INGESTER_SERVICE_H
 
@@ -23,9 +23,9 @@ struct service {
     struct store *store;
     struct standing *standing;
     struct pool *pool;
-    struct mem_account *queries; /* parent of each query's account */
-    uint64_t query_memory;       /* bytes of one query */
-    uint64_t vector_limit;       /* bytes of one vector */
+    struct mem_account *queries;                  /* parent of each query's account */
+    uint64_t query_memory;                        /* bytes of one query */
+    uint64_t vector_limit;                        /* bytes of one vector */
     struct counter *repeats, *profiles, *samples; /* may be NULL */
 };
 

@@ -70,7 +70,8 @@ struct str standing_domain(const struct standing *s)
     return str_c(s->domain);
 }
 
-int standing_look(struct standing *s, uint64_t known, struct arena *a, struct standing_look *out)
+int standing_look(struct standing *s, uint64_t known, struct arena *a,
+                  struct standing_look *out)
 {
     struct roster *copy = NULL;
     int rc = 0;

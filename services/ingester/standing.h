@@ -1,8 +1,8 @@
-/* ingester/standing.h - what this ingester is at the moment, for every answer that it gives: its
- * disk, whether that is established, and its roster.
+/* ingester/standing.h - what this ingester is at the moment, for every answer that it gives:
+ * its disk, whether that is established, and its roster.
  *
- * The member machine's driver writes it (after what it rests on was synced); request handlers read
- * it. Any thread. Tests: tests/cluster. */
+ * The member machine's driver writes it (after what it rests on was synced); request handlers
+ * read it. Any thread. Tests: tests/cluster. */
 #ifndef INGESTER_STANDING_H
 #define INGESTER_STANDING_H
 
@@ -20,7 +20,8 @@ struct standing;
 int standing_init(struct standing **out, struct str instance, struct str domain);
 void standing_free(struct standing **s); /* NULL-safe */
 
-/* The new state of things; the roster (NULL: none yet) is copied. ERR_NOMEM: all is as it was. */
+/* The new state of things; the roster (NULL: none yet) is copied. ERR_NOMEM: all is as it was.
+ */
 int standing_set(struct standing *s, struct disk_id disk, const struct roster *roster);
 
 /* Fixed for the life of the process; borrowed. */
@@ -30,13 +31,14 @@ struct str standing_domain(const struct standing *s);
 /* A consistent look. */
 struct standing_look {
     struct disk_id disk;
-    bool established; /* may store and answer appends */
+    bool established;            /* may store and answer appends */
     uint32_t replication_factor; /* 0: not founded */
     uint64_t roster_hash;
     struct ingester_v1_roster *roster; /* in the arena; NULL when its hash is `known` */
 };
 
 /* Fill *out. ERR_NOMEM. */
-int standing_look(struct standing *s, uint64_t known, struct arena *a, struct standing_look *out);
+int standing_look(struct standing *s, uint64_t known, struct arena *a,
+                  struct standing_look *out);
 
 #endif

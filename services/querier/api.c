@@ -46,7 +46,8 @@ static void job_reset(struct query_job *job)
     buf_reset(&job->copy);
 }
 
-/* --- merging, on the pool ----------------------------------------------------------------------- */
+/* --- merging, on the pool
+ * ----------------------------------------------------------------------- */
 
 static int merge(struct query_job *job, struct mem_account *account, struct buf *out,
                  struct err *err)
@@ -86,7 +87,8 @@ static void run_merge(void *arg)
     buf_reset(&out);
 }
 
-/* --- the fan-out's end, on the loop --------------------------------------------------------------- */
+/* --- the fan-out's end, on the loop
+ * --------------------------------------------------------------- */
 
 /* Parts live as long as the callback: take them along. */
 static int keep_parts(struct query_job *job, const struct fanout_result *r)
@@ -133,7 +135,8 @@ static void on_fanout(void *arg, const struct fanout_result *r)
     }
 }
 
-/* --- starting ------------------------------------------------------------------------------------ */
+/* --- starting
+ * ------------------------------------------------------------------------------------ */
 
 static struct query_job *job_new(struct api *api, struct rpc_call *call, enum what what)
 {
@@ -233,11 +236,11 @@ static void on_stacktraces(void *arg, struct rpc_call *call)
         .stack_trace_selector = r.stack_trace_selector,
     };
     if (pprof)
-        start(job, "SelectMergeProfile", &querier_v1_select_merge_profile_request_msg, &p, r.start,
-              r.end);
-    else
-        start(job, "SelectMergeStacktraces", &querier_v1_select_merge_stacktraces_request_msg, &r,
+        start(job, "SelectMergeProfile", &querier_v1_select_merge_profile_request_msg, &p,
               r.start, r.end);
+    else
+        start(job, "SelectMergeStacktraces", &querier_v1_select_merge_stacktraces_request_msg,
+              &r, r.start, r.end);
 }
 
 static void on_profile(void *arg, struct rpc_call *call)
@@ -257,7 +260,8 @@ static void on_profile(void *arg, struct rpc_call *call)
     if (rc == 0)
         rc = ask_selection(r.profile_type_id, r.label_selector, &err);
     if (rc == 0 && (r.profile_id_selector_count > 0 || r.trace_id_selector_count > 0))
-        rc = err_set(&err, ERR_UNIMPLEMENTED, "selecting profiles or traces by id is not served");
+        rc = err_set(&err, ERR_UNIMPLEMENTED,
+                     "selecting profiles or traces by id is not served");
     if (rc == 0 && r.stack_trace_selector != NULL && r.stack_trace_selector->go_pgo != NULL)
         rc = err_set(&err, ERR_UNIMPLEMENTED, "go_pgo is not served");
     if (rc != 0) {
@@ -272,8 +276,8 @@ static void on_profile(void *arg, struct rpc_call *call)
     if (empty)
         answer_empty(job);
     else
-        start(job, "SelectMergeProfile", &querier_v1_select_merge_profile_request_msg, &r, r.start,
-              r.end);
+        start(job, "SelectMergeProfile", &querier_v1_select_merge_profile_request_msg, &r,
+              r.start, r.end);
 }
 
 static void on_series(void *arg, struct rpc_call *call)
@@ -293,8 +297,8 @@ static void on_series(void *arg, struct rpc_call *call)
         rc = series_grid_init(&job->series.grid, r.start, r.end, r.step, &err);
     if (rc == 0 && r.has_limit && r.limit < 0)
         rc = err_set(&err, ERR_INVAL, "limit must not be negative");
-    if (rc == 0 && (r.exemplar_type == EXEMPLAR_TYPE_INDIVIDUAL ||
-                    r.exemplar_type == EXEMPLAR_TYPE_SPAN))
+    if (rc == 0 &&
+        (r.exemplar_type == EXEMPLAR_TYPE_INDIVIDUAL || r.exemplar_type == EXEMPLAR_TYPE_SPAN))
         rc = err_set(&err, ERR_UNIMPLEMENTED, "exemplars are not served");
     if (rc != 0) {
         rpc_fail_err(call, &err);
@@ -311,17 +315,20 @@ static void on_series(void *arg, struct rpc_call *call)
               series_grid_from(&job->series.grid), r.end);
 }
 
-/* --- metadata ------------------------------------------------------------------------------------ */
+/* --- metadata
+ * ------------------------------------------------------------------------------------ */
 
 /* The client asked for names beyond the legacy alphabet. */
 static bool takes_utf8(const struct rpc_call *call)
 {
-    return str_contains(http_req_header(call->http, "Accept"), STR("allow-utf8-labelnames=true"));
+    return str_contains(http_req_header(call->http, "Accept"),
+                        STR("allow-utf8-labelnames=true"));
 }
 
 /* Common end of the metadata handlers: `start_at`, `end_at` are fields of the request copy. */
 static void names(struct api *api, struct rpc_call *call, const char *method, bool all_labels,
-                  const struct msg_type *type, void *request, int64_t *start_at, int64_t *end_at)
+                  const struct msg_type *type, void *request, int64_t *start_at,
+                  int64_t *end_at)
 {
     struct query_job *job = job_new(api, call, WHAT_NAMES);
     struct err err = {0};
@@ -380,7 +387,8 @@ static void on_label_values(void *arg, struct rpc_call *call)
 
 static void on_series_names(void *arg, struct rpc_call *call)
 {
-    struct querier_v1_series_request r = *(const struct querier_v1_series_request *)call->request;
+    struct querier_v1_series_request r =
+        *(const struct querier_v1_series_request *)call->request;
     if (good_matchers(call, r.matchers, r.matchers_count))
         names(arg, call, "Series", r.label_names_count == 0, &querier_v1_series_request_msg, &r,
               &r.start, &r.end);
@@ -400,27 +408,32 @@ static void on_unserved(void *arg, struct rpc_call *call)
     rpc_fail(call, RPC_UNIMPLEMENTED, "%s is not served by this version", call->method->path);
 }
 
-/* --- table --------------------------------------------------------------------------------------- */
+/* --- table
+ * --------------------------------------------------------------------------------------- */
 
 #define PATH(name) "/querier.v1.QuerierService/" name
-#define METHOD(name, req, resp, fn) {PATH(name), &req##_msg, &resp##_msg, fn, NULL, 0, 0, 0, NULL}
+#define METHOD(name, req, resp, fn)                                                            \
+    {                                                                                          \
+        PATH(name), &req##_msg, &resp##_msg, fn, NULL, 0, 0, 0, NULL                           \
+    }
 
 int api_register(struct api *api, struct rpc_server *rpc, struct err *err)
 {
     static struct rpc_method methods[] = {
-        METHOD("ProfileTypes", querier_v1_profile_types_request, querier_v1_profile_types_response,
-               on_profile_types),
+        METHOD("ProfileTypes", querier_v1_profile_types_request,
+               querier_v1_profile_types_response, on_profile_types),
         METHOD("LabelNames", types_v1_label_names_request, types_v1_label_names_response,
                on_label_names),
         METHOD("LabelValues", types_v1_label_values_request, types_v1_label_values_response,
                on_label_values),
-        METHOD("Series", querier_v1_series_request, querier_v1_series_response, on_series_names),
+        METHOD("Series", querier_v1_series_request, querier_v1_series_response,
+               on_series_names),
         METHOD("SelectMergeStacktraces", querier_v1_select_merge_stacktraces_request,
                querier_v1_select_merge_stacktraces_response, on_stacktraces),
         METHOD("SelectMergeProfile", querier_v1_select_merge_profile_request, google_v1_profile,
                on_profile),
-        METHOD("SelectSeries", querier_v1_select_series_request, querier_v1_select_series_response,
-               on_series),
+        METHOD("SelectSeries", querier_v1_select_series_request,
+               querier_v1_select_series_response, on_series),
         METHOD("GetProfileStats", types_v1_get_profile_stats_request,
                types_v1_get_profile_stats_response, on_stats),
         METHOD("SelectMergeSpanProfile", querier_v1_select_merge_span_profile_request,

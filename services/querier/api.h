@@ -1,8 +1,8 @@
 /* querier/api.h - querier.v1.QuerierService, and /pyroscope/render, over the ingesters.
  *
- * Requests are checked and clamped here by Pyroscope's rules, asked of the ingesters by fanout.h,
- * merged on the pool by merge.h. Every answer says in X-Pyroscope-Completeness whether it is
- * certain to be complete. Tests: tests/cluster/test_query_api.py. */
+ * Requests are checked and clamped here by Pyroscope's rules, asked of the ingesters by
+ * fanout.h, merged on the pool by merge.h. Every answer says in X-Pyroscope-Completeness
+ * whether it is certain to be complete. Tests: tests/cluster/test_query_api.py. */
 #ifndef QUERIER_API_H
 #define QUERIER_API_H
 

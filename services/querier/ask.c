@@ -4,8 +4,8 @@
 #include "profile/labels.h"
 #include "profile/selector.h"
 
-static int clamp(const struct limit_settings *l, wall_ms now, int64_t *start, const int64_t *end,
-                 bool *empty)
+static int clamp(const struct limit_settings *l, wall_ms now, int64_t *start,
+                 const int64_t *end, bool *empty)
 {
     if (l->query_lookback_ms > 0) {
         int64_t oldest = now - l->query_lookback_ms;
@@ -17,8 +17,8 @@ static int clamp(const struct limit_settings *l, wall_ms now, int64_t *start, co
     return 0;
 }
 
-int ask_range(const struct limit_settings *l, wall_ms now, int64_t *start, int64_t *end, bool *empty,
-              struct err *err)
+int ask_range(const struct limit_settings *l, wall_ms now, int64_t *start, int64_t *end,
+              bool *empty, struct err *err)
 {
     *empty = false;
     if (*start == 0 || *end == 0)
@@ -31,9 +31,10 @@ int ask_range(const struct limit_settings *l, wall_ms now, int64_t *start, int64
     if (*empty || l->query_length_ms <= 0)
         return 0;
     if (__builtin_sub_overflow(*end, *start, &length) || length > l->query_length_ms)
-        return err_set(err, ERR_INVAL,
-                       "the query time range exceeds the limit of %lld s (-querier.max-query-length)",
-                       (long long)(l->query_length_ms / 1000));
+        return err_set(
+            err, ERR_INVAL,
+            "the query time range exceeds the limit of %lld s (-querier.max-query-length)",
+            (long long)(l->query_length_ms / 1000));
     return 0;
 }
 
@@ -84,7 +85,8 @@ int ask_selection(struct str profile_type, struct str selector, struct err *err)
 {
     struct profile_type t;
     if (profile_type_parse(profile_type, &t, err) != 0)
-        return err_set(err, ERR_INVAL, "invalid profile type %.*s: want "
+        return err_set(err, ERR_INVAL,
+                       "invalid profile type %.*s: want "
                        "name:sample_type:sample_unit:period_type:period_unit",
                        STR_ARG(str_head(profile_type, 100)));
     return ask_matchers(&selector, 1, err);

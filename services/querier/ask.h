@@ -12,10 +12,10 @@
 #include "base/str.h"
 #include "base/time.h"
 
-/* Check a range (Unix ms) and clamp its start to the look-back. *empty: it lies before that, the
- * answer is empty. ERR_INVAL. */
-int ask_range(const struct limit_settings *l, wall_ms now, int64_t *start, int64_t *end, bool *empty,
-              struct err *err);
+/* Check a range (Unix ms) and clamp its start to the look-back. *empty: it lies before that,
+ * the answer is empty. ERR_INVAL. */
+int ask_range(const struct limit_settings *l, wall_ms now, int64_t *start, int64_t *end,
+              bool *empty, struct err *err);
 
 /* The same for metadata: without a range (both 0) everything is meant, any length will do. */
 int ask_names_range(const struct limit_settings *l, wall_ms now, int64_t *start, int64_t *end,

@@ -22,13 +22,15 @@ static const double byte_bounds[] = {256, 1024, 4096, 16384, 65536, 262144};
 
 const struct metric_row fanout_metric_rows[] = {
     METRIC_COUNTER_VEC_ROW(fanout_metrics, completeness, 0, "querier_completeness_total",
-                           "result,reason", "Answers by whether they are certain to be complete."),
+                           "result,reason",
+                           "Answers by whether they are certain to be complete."),
     METRIC_HISTOGRAM_ROW(fanout_metrics, rounds, 0, "querier_exact_rounds",
                          "Rounds that a query needed.", round_bounds, 4),
     METRIC_HISTOGRAM_ROW(fanout_metrics, vector_bytes, 0, "querier_exact_vector_bytes",
                          "Bytes in which one ingester said what it holds.", byte_bounds, 6),
     METRIC_COUNTER_VEC_ROW(fanout_metrics, abandoned, 0, "querier_exact_parts_abandoned_total",
-                           "cause", "Parts of answers that were counted and not used, or failed."),
+                           "cause",
+                           "Parts of answers that were counted and not used, or failed."),
     {.kind = METRIC_END},
 };
 
@@ -74,11 +76,13 @@ static void note(struct fanout_env *env, struct str instance, bool missed)
     if (!missed)
         (void)map_remove(env->misses, instance);
     else if (n < LAZY_AFTER)
-        (void)map_put(env->misses, instance, (void *)(n + 1), NULL); /* without memory: waited for */
+        (void)map_put(env->misses, instance, (void *)(n + 1),
+                      NULL); /* without memory: waited for */
     (void)pthread_mutex_unlock(&env->lock);
 }
 
-/* --- a fan-out ---------------------------------------------------------------------------------- */
+/* --- a fan-out
+ * ---------------------------------------------------------------------------------- */
 
 struct part {
     struct list link;
@@ -118,7 +122,8 @@ static void call_free(struct call *c)
 
 static void drop_calls(struct fanout *f)
 {
-    LIST_EACH_SAFE(it, &f->calls) {
+    LIST_EACH_SAFE(it, &f->calls)
+    {
         struct call *c = LIST_ITEM(it, struct call, link);
         rpc_cancel(c->rpc);
         if (c->verb == READ_ASK)
@@ -129,7 +134,8 @@ static void drop_calls(struct fanout *f)
 
 static void drop_parts(struct fanout *f)
 {
-    LIST_EACH_SAFE(it, &f->parts) {
+    LIST_EACH_SAFE(it, &f->parts)
+    {
         struct part *p = LIST_ITEM(it, struct part, link);
         list_remove(&p->link);
         buf_reset(&p->bytes);
@@ -165,7 +171,8 @@ static int keep_part(struct fanout *f, struct str bytes)
     return 0;
 }
 
-/* --- answers ------------------------------------------------------------------------------------ */
+/* --- answers
+ * ------------------------------------------------------------------------------------ */
 
 static int take_aliases(const struct ingester_v1_vector_response *r, struct aliases **out)
 {
@@ -192,8 +199,8 @@ static int take_vector(struct fanout *f, struct call *c, struct str body, struct
     if (rc == 0 && r.roster != NULL)
         rc = roster_from_msg(&roster, r.roster, NULL);
     if (rc == 0) {
-        struct read_reply reply = {disk_of(r.disk), r.instance, r.domain, r.established, truncated,
-                                   held,            repeats,    roster};
+        struct read_reply reply = {disk_of(r.disk), r.instance, r.domain, r.established,
+                                   truncated,       held,       repeats,  roster};
         histogram_observe(f->env->c.metrics->vector_bytes, (double)r.held.len);
         rc = readplan_replied(f->plan, c->id, &reply, loop_now(f->ask.loop));
     } else {
@@ -272,7 +279,8 @@ static void take_failure(struct fanout *f, struct call *c, const struct rpc_resu
     bool moved = result->code == RPC_FAILED_PRECONDITION;
     int code = moved ? ERR_MOVED : rpc_err_of_code(result->code);
     if (c->verb == READ_COUNT)
-        counter_inc(COUNTER_AT(f->env->c.metrics->abandoned, moved ? STR("moved") : STR("failed")));
+        counter_inc(
+            COUNTER_AT(f->env->c.metrics->abandoned, moved ? STR("moved") : STR("failed")));
     if (result->message[0] != '\0')
         (void)snprintf(f->message, sizeof f->message, "%s: %s", c->instance, result->message);
     (void)readplan_failed(f->plan, c->id, code, loop_now(f->ask.loop));
@@ -291,7 +299,8 @@ static void on_result(void *arg, const struct rpc_result *result)
     else if ((rc = arena_init(&a, 0, NULL)) != 0)
         (void)readplan_failed(f->plan, c->id, rc, loop_now(f->ask.loop));
     else if (c->verb == READ_ASK)
-        rc = f->ask.names ? take_names(f, c, result->body, a) : take_vector(f, c, result->body, a);
+        rc = f->ask.names ? take_names(f, c, result->body, a)
+                          : take_vector(f, c, result->body, a);
     else if (c->verb == READ_KEYS)
         rc = take_keys(f, c, result->body, a);
     else
@@ -303,7 +312,8 @@ static void on_result(void *arg, const struct rpc_result *result)
     pump(f);
 }
 
-/* --- calls -------------------------------------------------------------------------------------- */
+/* --- calls
+ * -------------------------------------------------------------------------------------- */
 
 static void put_ask(const struct fanout *f, struct buf *out)
 {
@@ -403,7 +413,8 @@ static void start_call(struct fanout *f, const struct read_action *a)
     (void)readplan_failed(f->plan, a->call, rc, loop_now(f->ask.loop));
 }
 
-/* --- the plan ----------------------------------------------------------------------------------- */
+/* --- the plan
+ * ----------------------------------------------------------------------------------- */
 
 static void remember_roster(struct fanout *f)
 {
@@ -421,9 +432,12 @@ static void count_verdict(struct fanout *f, const struct read_verdict *v)
         enum read_reason bit;
         struct str name;
     } reasons[] = {
-        {READ_SILENT, STR_INIT("silent")},       {READ_NOT_COUNTED, STR_INIT("not-counted")},
-        {READ_TRUNCATED, STR_INIT("truncated")}, {READ_REPEATS, STR_INIT("repeats")},
-        {READ_BUCKET, STR_INIT("bucket")},       {READ_NO_ESTABLISHED, STR_INIT("no-established")},
+        {READ_SILENT, STR_INIT("silent")},
+        {READ_NOT_COUNTED, STR_INIT("not-counted")},
+        {READ_TRUNCATED, STR_INIT("truncated")},
+        {READ_REPEATS, STR_INIT("repeats")},
+        {READ_BUCKET, STR_INIT("bucket")},
+        {READ_NO_ESTABLISHED, STR_INIT("no-established")},
     };
     struct counter_vec *counters = f->env->c.metrics->completeness;
     histogram_observe(f->env->c.metrics->rounds, (double)v->rounds);
@@ -449,7 +463,7 @@ static void finish(struct fanout *f)
         result.rc = ERR_NOMEM;
     } else {
         LIST_EACH(it, &f->parts)
-            parts[result.part_count++].bytes = buf_view(&LIST_ITEM(it, struct part, link)->bytes);
+        parts[result.part_count++].bytes = buf_view(&LIST_ITEM(it, struct part, link)->bytes);
         result.parts = parts;
     }
     read_verdict_text(v, &text);

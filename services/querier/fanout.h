@@ -1,5 +1,5 @@
-/* querier/fanout.h - drives one read plan (ring/readplan.h): asks the ingesters, collects the parts
- * that were counted, hands over what belongs to the last round and the verdict.
+/* querier/fanout.h - drives one read plan (ring/readplan.h): asks the ingesters, collects the
+ * parts that were counted, hands over what belongs to the last round and the verdict.
  *
  * A fan-out lives on the loop of its request's thread and uses that thread's HTTP client; the
  * environment is shared by all threads. Tests: tests/cluster. */
@@ -68,9 +68,9 @@ struct fanout_ask {
     struct loop *loop;          /* the caller's thread */
     struct http_client *client; /* on that loop */
     struct str tenant;
-    const char *method; /* of querier.v1.QuerierService; static */
-    struct str query;   /* its request, protobuf; borrowed until done */
-    bool names;         /* metadata: replies only */
+    const char *method;       /* of querier.v1.QuerierService; static */
+    struct str query;         /* its request, protobuf; borrowed until done */
+    bool names;               /* metadata: replies only */
     int64_t start_ms, end_ms; /* what is read, for the vectors */
     mono_ms deadline;
     fanout_done_fn done; /* once, on the loop; never from inside fanout_start() */

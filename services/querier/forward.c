@@ -28,9 +28,9 @@ static void try_next(struct pass *p);
 /* Headers that speak of one connection, not of the message. */
 static bool is_hop(struct str name)
 {
-    static const char *const hops[] = {"connection",        "keep-alive", "transfer-encoding",
-                                       "content-length",    "te",         "trailer",
-                                       "upgrade",           "host",       "expect",
+    static const char *const hops[] = {"connection",      "keep-alive", "transfer-encoding",
+                                       "content-length",  "te",         "trailer",
+                                       "upgrade",         "host",       "expect",
                                        "proxy-connection"};
     for (size_t i = 0; i < sizeof hops / sizeof *hops; i++)
         if (str_eq_nocase(name, str_c(hops[i])))

@@ -1,7 +1,9 @@
-/* querier/forward.h - passes the write routes on to distributors, so that one address serves SDKs,
- * Grafana and browsers. With several it takes turns; one that cannot be reached is passed over.
+/* querier/forward.h - passes the write routes on to distributors, so that one address serves
+ * SDKs, Grafana and browsers. With several it takes turns; one that cannot be reached is passed
+ * over.
  *
- * Pushes are idempotent, so a second try elsewhere is safe. Tests: tests/cluster/test_running.py. */
+ * Pushes are idempotent, so a second try elsewhere is safe. Tests:
+ * tests/cluster/test_running.py. */
 #ifndef QUERIER_FORWARD_H
 #define QUERIER_FORWARD_H
 

@@ -1,4 +1,5 @@
-/* querier: the query API and the page; asks the ingesters, merges, says whether it is complete. */
+/* querier: the query API and the page; asks the ingesters, merges, says whether it is complete.
+ */
 #include "api.h"
 #include "fanout.h"
 #include "forward.h"
@@ -50,7 +51,8 @@ static int list_peers(void *arg, struct arena *a, struct read_peer **out, uint32
             continue;
         }
         struct str id = str_dup(a, in->id);
-        peers[used] = (struct read_peer){.instance = id, .addr = str_dup(a, in->addr), .domain = id};
+        peers[used] =
+            (struct read_peer){.instance = id, .addr = str_dup(a, in->addr), .domain = id};
         if (peers[used].instance.data == NULL || peers[used].addr.data == NULL)
             rc = ERR_NOMEM;
         used++;

@@ -74,7 +74,8 @@ int merge_tree_bytes(const struct str *parts, size_t count, uint64_t max_nodes, 
     return rc != 0 ? rc : buffer_error(out, err);
 }
 
-/* --- profiles ----------------------------------------------------------------------------------- */
+/* --- profiles
+ * ----------------------------------------------------------------------------------- */
 
 /* `profile` (protobuf) as the answer wants it. */
 static int put_profile(struct str profile, const struct merge_profile_ask *ask, struct buf *out,
@@ -150,7 +151,8 @@ int merge_profile(const struct str *parts, size_t count, const struct merge_prof
     return rc != 0 ? rc : buffer_error(out, err);
 }
 
-/* --- series ------------------------------------------------------------------------------------- */
+/* --- series
+ * ------------------------------------------------------------------------------------- */
 
 int merge_series_sets(const struct str *parts, size_t count, const struct series_grid *grid,
                       struct mem_account *account, struct series_set **out, struct err *err)
@@ -191,7 +193,8 @@ int merge_series(const struct str *parts, size_t count, const struct merge_serie
     return rc != 0 ? rc : buffer_error(out, err);
 }
 
-/* --- names -------------------------------------------------------------------------------------- */
+/* --- names
+ * -------------------------------------------------------------------------------------- */
 
 /* Sort and drop what is equal. */
 static size_t unique(void *items, size_t count, size_t size,
@@ -287,8 +290,10 @@ struct list_answer {
 };
 _Static_assert(sizeof(struct list_answer) == sizeof(struct querier_v1_series_response) &&
                    sizeof(struct list_answer) == sizeof(struct types_v1_label_names_response) &&
-                   sizeof(struct list_answer) == sizeof(struct types_v1_label_values_response) &&
-                   sizeof(struct list_answer) == sizeof(struct querier_v1_profile_types_response),
+                   sizeof(struct list_answer) ==
+                       sizeof(struct types_v1_label_values_response) &&
+                   sizeof(struct list_answer) ==
+                       sizeof(struct querier_v1_profile_types_response),
                "an answer that is one repeated field");
 
 static void hide_names(const struct merge_names_ask *ask, struct list_answer *answer)
@@ -342,7 +347,8 @@ static int merge_stats(const struct str *parts, size_t count, bool json, struct 
 {
     struct types_v1_get_profile_stats_response all = {0}, one;
     for (size_t i = 0; i < count; i++) {
-        int rc = msg_decode(&types_v1_get_profile_stats_response_msg, &one, parts[i], a, NULL, err);
+        int rc =
+            msg_decode(&types_v1_get_profile_stats_response_msg, &one, parts[i], a, NULL, err);
         if (rc != 0)
             return rc;
         if (!one.data_ingested)

@@ -1,9 +1,9 @@
-/* querier/merge.h - puts the parts that ingesters counted, or the names that they know, together
- * into one answer.
+/* querier/merge.h - puts the parts that ingesters counted, or the names that they know,
+ * together into one answer.
  *
  * Pure; any thread. Parts are hostile bytes as far as reading them goes. Memory is charged to
- * `account` (may be NULL). Errors: ERR_PARSE (a broken part), ERR_LIMIT, ERR_NOMEM, or the buffer's.
- * Tests: tests/cluster/test_query_api.py. */
+ * `account` (may be NULL). Errors: ERR_PARSE (a broken part), ERR_LIMIT, ERR_NOMEM, or the
+ * buffer's. Tests: tests/cluster/test_query_api.py. */
 #ifndef QUERIER_MERGE_H
 #define QUERIER_MERGE_H
 
@@ -24,7 +24,8 @@ struct tree;
 int merge_trees(const struct str *parts, size_t count, struct mem_account *account,
                 struct tree **out, struct err *err);
 
-/* Append a SelectMergeStacktracesResponse with a flame graph of at most max_nodes (ties beyond). */
+/* Append a SelectMergeStacktracesResponse with a flame graph of at most max_nodes (ties
+ * beyond). */
 int merge_flamegraph(const struct str *parts, size_t count, uint64_t max_nodes, bool json,
                      struct mem_account *account, struct buf *out, struct err *err);
 

@@ -66,14 +66,16 @@ static void fail(struct job *job, int code, const char *message)
     rpc_http_fail(req, rpc_code_plain_status(rpc_code_of_err(code)), "%s", text);
 }
 
-/* --- the answer, on the pool ----------------------------------------------------------------------- */
+/* --- the answer, on the pool
+ * ----------------------------------------------------------------------- */
 
 static int fill_timeline(const struct job *job, struct series_set *set, struct arena *a,
                          struct timeline *out)
 {
     struct series_row *rows = NULL;
     size_t count = 0;
-    int rc = series_finish(set, job->average ? SERIES_AVERAGE : SERIES_SUM, 0, a, &rows, &count);
+    int rc =
+        series_finish(set, job->average ? SERIES_AVERAGE : SERIES_SUM, 0, a, &rows, &count);
     /* With other than one row the peer's top-level timeline is all zeros. */
     return rc != 0 ? rc
                    : timeline_fill(&job->grid, count == 1 ? rows[0].points : NULL,
@@ -85,7 +87,8 @@ static int fill_groups(const struct job *job, struct series_set *set, struct are
 {
     struct series_row *rows = NULL;
     size_t count = 0;
-    int rc = series_finish(set, job->average ? SERIES_AVERAGE : SERIES_SUM, 0, a, &rows, &count);
+    int rc =
+        series_finish(set, job->average ? SERIES_AVERAGE : SERIES_SUM, 0, a, &rows, &count);
     struct render_group *groups = rc == 0 ? arena_calloc(a, count + 1, sizeof *groups) : NULL;
     if (rc == 0 && groups == NULL)
         rc = ERR_NOMEM;
@@ -99,7 +102,8 @@ static int fill_groups(const struct job *job, struct series_set *set, struct are
     return rc;
 }
 
-static int respond(struct job *job, struct mem_account *account, struct buf *out, struct err *err)
+static int respond(struct job *job, struct mem_account *account, struct buf *out,
+                   struct err *err)
 {
     struct tree *tree = NULL;
     struct series_set *total = NULL, *groups = NULL;
@@ -113,13 +117,13 @@ static int respond(struct job *job, struct mem_account *account, struct buf *out
     if (rc == 0)
         rc = tree_flamegraph(tree, job->max_nodes, a, &graph);
     if (rc == 0)
-        rc = merge_series_sets(p[STAGE_TIMELINE].items, p[STAGE_TIMELINE].count, &job->grid, account,
-                               &total, err);
+        rc = merge_series_sets(p[STAGE_TIMELINE].items, p[STAGE_TIMELINE].count, &job->grid,
+                               account, &total, err);
     if (rc == 0)
         rc = fill_timeline(job, total, a, &r.timeline);
     if (rc == 0 && job->group_by.len > 0) {
-        rc = merge_series_sets(p[STAGE_GROUPS].items, p[STAGE_GROUPS].count, &job->grid, account,
-                               &groups, err);
+        rc = merge_series_sets(p[STAGE_GROUPS].items, p[STAGE_GROUPS].count, &job->grid,
+                               account, &groups, err);
         if (rc == 0)
             rc = fill_groups(job, groups, a, &r);
     }
@@ -164,7 +168,8 @@ static void run_respond(void *arg)
     buf_reset(&out);
 }
 
-/* --- fan-outs, on the loop ---------------------------------------------------------------------------- */
+/* --- fan-outs, on the loop
+ * ---------------------------------------------------------------------------- */
 
 static int keep(struct job *job, const struct fanout_result *r)
 {
@@ -261,7 +266,8 @@ static void next_stage(struct job *job)
         fail(job, rc, err.msg);
 }
 
-/* --- the request ------------------------------------------------------------------------------------- */
+/* --- the request
+ * ------------------------------------------------------------------------------------- */
 
 /* The profile type stands where a metric name does: take it out of the selector. */
 static int parse_query(struct job *job, struct str text, struct err *err)
@@ -333,7 +339,8 @@ static void on_render(void *arg, struct http_req *req)
     job->tenant = tenant;
     job->complete = true;
     if (parse(job, &err) != 0)
-        fail(job, err.code == ERR_PARSE || err.code == ERR_LIMIT ? ERR_INVAL : err.code, err.msg);
+        fail(job, err.code == ERR_PARSE || err.code == ERR_LIMIT ? ERR_INVAL : err.code,
+             err.msg);
     else
         next_stage(job);
 }
