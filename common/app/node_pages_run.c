@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "gossip/core.h"
 #include "gossip/gossip_uv.h"
+#include "gossip/page.h"
 #include "metrics/process_run.h"
 #include "net/http_server.h"
 #include "ring/page.h"
@@ -85,6 +86,38 @@ static void page_ring(void *arg)
 static void on_ring(void *arg, struct http_req *req)
 {
     on_main(arg, req, page_ring);
+}
+
+/* The members, or with viewKey the value of a key, or with downloadKey its bytes. */
+static void page_members(void *arg)
+{
+    struct page *p = arg;
+    struct gossip_core *core = gossip_core_of(p->node->gossip);
+    struct str view = http_req_param(p->req, "viewKey");
+    struct str download = http_req_param(p->req, "downloadKey");
+    struct buf body = {0};
+    const char *type = "application/json";
+    uint64_t version;
+    int rc = 0;
+    if (view.data != NULL) {
+        rc = gossip_page_view(core, view, true, &body);
+    } else if (download.data != NULL) {
+        type = "application/octet-stream";
+        rc = gossip_page_download(core, download, &version, &body);
+    } else {
+        gossip_page_json(core, clock_wall_ms(), &body);
+    }
+    if (rc == 0)
+        http_reply_buf(p->req, 200, type, &body);
+    else
+        http_reply_text(p->req, rc == ERR_NOENT ? 404 : 503, "%s\n",
+                        rc == ERR_NOENT ? "value not found" : err_text(rc));
+    buf_reset(&body);
+}
+
+static void on_members(void *arg, struct http_req *req)
+{
+    on_main(arg, req, page_members);
 }
 
 static void on_config(void *arg, struct http_req *req)
@@ -176,6 +209,7 @@ int node_register_pages(struct node *n, struct err *err)
         {"/ready", on_ready},
         {"/metrics", on_metrics},
         {"/ring", on_ring},
+        {"/memberlist", on_members},
         {"/api/v1/status/config", on_config},
         {"/api/v1/status/buildinfo", on_buildinfo},
     };
