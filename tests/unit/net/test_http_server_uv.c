@@ -931,6 +931,48 @@ static void out_of_memory_while_making_leaves_nothing(void **state)
     }
 }
 
+/* One request with the n-th allocation failing; false when all went well without a failure. */
+static bool request_without_memory(struct world *w, uint64_t n)
+{
+    struct raw r;
+    raw_open(&r, w->port);
+    raw_say(&r, "POST /echo?a=1&b=2 HTTP/1.1\r\n" H "X-A: 1\r\nContent-Length: 5\r\n\r\nhello");
+    mem_fail_at(n);
+    struct pollfd p = {.fd = r.fd, .events = POLLIN};
+    for (int i = 0; i < 500 && poll(&p, 1, 0) == 0; i++)
+        loop_turn(w->loops[0], 2);
+    bool over = mem_fail_pending();
+    mem_fail_at(0);
+    unsigned status = raw_answer(&r);
+    if (over)
+        assert_int_equal(status, 200);
+    else
+        assert_true(status == 0 || status == 200 || status == 500 || status == 503);
+    raw_close(&r);
+    for (int i = 0; i < 500 && http_server_stats(w->server).connections > 0; i++)
+        loop_turn(w->loops[0], 2);
+    assert_int_equal(http_server_stats(w->server).connections, 0);
+    assert_int_equal(http_server_stats(w->server).inflight, 0);
+    assert_int_equal(http_server_stats(w->server).memory_used, 0);
+    return !over;
+}
+
+static void a_request_that_finds_no_memory_costs_nobody_else(void **state)
+{
+    struct world *w = *state;
+    struct http_server_config config = {.address = STR("127.0.0.1"), .header_ms = 200};
+    struct http_route route = {.path = "/echo", .methods = HTTP_POST, .handler = echo};
+    assert_int_equal(loop_init(&w->loops[0], "http", NULL), 0);
+    assert_int_equal(http_server_init(&w->server, w->loops, 1, &config, NULL), 0);
+    assert_int_equal(http_server_route(w->server, &route, NULL), 0);
+    assert_int_equal(http_server_start(w->server, NULL), 0); /* run here, not on a thread */
+    w->port = http_server_addr(w->server).port;
+    uint64_t n = 1;
+    while (request_without_memory(w, n))
+        n++;
+    assert_true(n > 4); /* connection, arena, body, answer at least */
+}
+
 static void seen_requests_carry_status_and_sizes(void **state)
 {
     struct world *w = *state;
@@ -984,6 +1026,7 @@ int main(void)
         T(every_address_means_both_families),
         T(a_route_is_taken_once),
         T(out_of_memory_while_making_leaves_nothing),
+        T(a_request_that_finds_no_memory_costs_nobody_else),
         T(seen_requests_carry_status_and_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
