@@ -139,7 +139,7 @@ static void consider(struct nearest *n, struct str wanted, const char *name)
 {
     if (name == NULL)
         return;
-    uint32_t d = conf_distance(wanted, str_c(name));
+    uint32_t d = conf_distance(wanted, str_c(name), n->distance);
     if (d < n->distance)
         *n = (struct nearest){name, d};
 }

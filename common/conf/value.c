@@ -298,22 +298,27 @@ void conf_put_quoted(struct buf *b, struct str s)
 
 enum { DISTANCE_MAX = 96 };
 
-uint32_t conf_distance(struct str a, struct str b)
+uint32_t conf_distance(struct str a, struct str b, uint32_t limit)
 {
     uint32_t row[DISTANCE_MAX + 1];
     a = str_head(a, DISTANCE_MAX);
     b = str_head(b, DISTANCE_MAX);
+    if ((a.len > b.len ? a.len - b.len : b.len - a.len) >= limit)
+        return limit;
     for (uint32_t j = 0; j <= b.len; j++)
         row[j] = j;
     for (uint32_t i = 0; i < a.len; i++) {
-        uint32_t diagonal = row[0];
+        uint32_t diagonal = row[0], least = i + 1;
         row[0] = i + 1;
         for (uint32_t j = 0; j < b.len; j++) {
             uint32_t replace = diagonal + (a.data[i] != b.data[j]);
             uint32_t other = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
             diagonal = row[j + 1];
             row[j + 1] = replace < other ? replace : other;
+            least = row[j + 1] < least ? row[j + 1] : least;
         }
+        if (least >= limit)
+            return limit; /* rows never get smaller again */
     }
-    return row[b.len];
+    return row[b.len] < limit ? row[b.len] : limit;
 }

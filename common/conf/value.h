@@ -43,8 +43,8 @@ void conf_put_double(struct buf *b, double v);
 /* A double-quoted YAML (and JSON) string. */
 void conf_put_quoted(struct buf *b, struct str s);
 
-/* Number of single-byte insertions, removals and replacements that make a into b; texts are cut
- * to 96 bytes. */
-uint32_t conf_distance(struct str a, struct str b);
+/* Number of single-byte insertions, removals and replacements that make a into b, or `limit`
+ * when it is not below; texts are cut to 96 bytes. */
+uint32_t conf_distance(struct str a, struct str b, uint32_t limit);
 
 #endif

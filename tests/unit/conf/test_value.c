@@ -168,10 +168,13 @@ static void doubles_print_short_and_texts_escaped(void **state)
 static void distance_counts_single_edits(void **state)
 {
     (void)state;
-    assert_int_equal(conf_distance(STR("kitten"), STR("sitting")), 3);
-    assert_int_equal(conf_distance(STR(""), STR("abc")), 3);
-    assert_int_equal(conf_distance(STR("abc"), STR("")), 3);
-    assert_int_equal(conf_distance(STR("same"), STR("same")), 0);
+    assert_int_equal(conf_distance(STR("kitten"), STR("sitting"), 99), 3);
+    assert_int_equal(conf_distance(STR(""), STR("abc"), 99), 3);
+    assert_int_equal(conf_distance(STR("abc"), STR(""), 4), 3);
+    assert_int_equal(conf_distance(STR("same"), STR("same"), 1), 0);
+    assert_int_equal(conf_distance(STR("kitten"), STR("sitting"), 3), 3);
+    assert_int_equal(conf_distance(STR("kitten"), STR("sitting"), 2), 2);
+    assert_int_equal(conf_distance(STR("a"), STR("abcdef"), 5), 5);
 }
 
 int main(void)
