@@ -232,22 +232,38 @@ int vector_and(struct vector *v, const struct vector *from)
     return rc;
 }
 
+/* into |= a & b, lane by lane. */
+static int union_of_both(struct vector *into, const struct vector *a, const struct vector *b)
+{
+    struct seqset both = {0};
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < a->names.count; i++) {
+        uint32_t other, lane;
+        if (a->seqs[i].count == 0 || !dots_table_find_of(&b->names, &a->names, i, &other) ||
+            !seqs_meet(&a->seqs[i], &b->seqs[other]))
+            continue;
+        seqset_reset(&both);
+        rc = seqset_copy(&both, &a->seqs[i]);
+        rc = rc != 0 ? rc : seqset_and(&both, &b->seqs[other]);
+        if (rc == 0 && !dots_table_find_of(&into->names, &a->names, i, &lane))
+            rc = vector_lane(into, vector_name(a, i), &lane);
+        rc = rc != 0 ? rc : seqset_union(&into->seqs[lane], &both);
+    }
+    seqset_reset(&both);
+    return rc;
+}
+
 int vector_in_at_least(const struct vector *const *v, uint32_t count, uint32_t need,
                        struct vector **out)
 {
     struct vector *level[VECTOR_NEED_MAX] = {0}; /* level[k]: in more than k of those so far */
-    struct vector *both = NULL;
     ASSERT(need >= 1 && need <= VECTOR_NEED_MAX);
     int rc = 0;
     for (uint32_t k = 0; rc == 0 && k < need; k++)
         rc = vector_init(&level[k]);
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
-        for (uint32_t k = need - 1; rc == 0 && k > 0; k--) {
-            rc = vector_copy(&both, v[i]);
-            rc = rc != 0 ? rc : vector_and(both, level[k - 1]);
-            rc = rc != 0 ? rc : vector_union(level[k], both);
-            vector_free(&both);
-        }
+        for (uint32_t k = need - 1; rc == 0 && k > 0; k--)
+            rc = union_of_both(level[k], v[i], level[k - 1]);
         rc = rc != 0 ? rc : vector_union(level[0], v[i]);
     }
     if (rc == 0) {

@@ -386,7 +386,8 @@ int member_replied(struct member *m, uint64_t token, const struct member_reply *
         rc = remember_ok(m, reply->disk);
     if (reply->your_starts > m->config.starts)
         stop(m, &m->rename, "another has seen later starts of this disk: it is an old copy");
-    struct member_target *t = member_target_called(&m->targets, token); /* merging may have moved them */
+    /* Found only now: merging may have moved them. */
+    struct member_target *t = member_target_called(&m->targets, token);
     if (t != NULL) {
         t->call = 0;
         t->told = t->told || (rc == 0 && reply->ok);

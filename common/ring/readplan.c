@@ -94,8 +94,8 @@ int readplan_replied(struct readplan *p, uint32_t call, const struct read_reply 
                      mono_ms now)
 {
     (void)now;
-    struct read_target *peer = p->phase == GATHER && !p->restart ? read_target_called(p, call) : NULL;
-    if (peer == NULL)
+    struct read_target *peer = read_target_called(p, call);
+    if (peer == NULL || p->phase != GATHER || p->restart)
         return ERR_STALE;
     int rc = read_take_reply(p, reply, peer->addr);
     peer->state = rc == 0 || rc == ERR_STALE ? ANSWERED : FAILED;
@@ -247,8 +247,8 @@ static void abandon(struct readplan *p, uint32_t disk, mono_ms now)
 int readplan_keys(struct readplan *p, uint32_t call, const struct read_key *keys, uint32_t count,
                   mono_ms now)
 {
-    struct read_part *part = p->phase == KEYS_OF || p->phase == KEYS_FIND ? part_called(p, call) : NULL;
-    if (part == NULL || p->restart)
+    struct read_part *part = part_called(p, call);
+    if (part == NULL || p->restart || (p->phase != KEYS_OF && p->phase != KEYS_FIND))
         return ERR_STALE;
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < count; i++)

@@ -172,7 +172,9 @@ static int fill_plain(struct read_union *u, const struct by_domain *b, const str
     struct vector *safe = NULL;
     int rc = vector_in_at_least(held, b->count, need > 0 ? need : 1, &u->plain);
     rc = rc != 0 ? rc : vector_minus(u->plain, linked);
-    rc = rc != 0 ? rc : vector_copy(&u->suspects, u->plain);
+    if (rc != 0 || need >= quorum)
+        return rc != 0 ? rc : vector_init(&u->suspects); /* what counts is safe */
+    rc = vector_copy(&u->suspects, u->plain);
     rc = rc != 0 ? rc : vector_in_at_least(held, b->count, quorum, &safe);
     rc = rc != 0 ? rc : vector_minus(u->suspects, safe);
     vector_free(&safe);

@@ -1,8 +1,8 @@
 /* Exact reads under chaos: the real ackset, readplan, member and dots, with simulated disks,
  * network and time, under one seed.
  *
- *   sim_exact                   about 25 s: seeds of both kinds, and that each rule is missed when it
- *                               is broken
+ *   sim_exact                   about 25 s: seeds of both kinds, and that each rule is missed
+ *                               when it is broken
  *   sim_exact --short           the same with few seeds (for sanitizers)
  *   sim_exact --long            100,000 seeds of each kind, and the rules
  *   sim_exact --seeds A-B       just these; --single: of the single-fault kind; --trace: events
