@@ -14,7 +14,7 @@ static void put_time(struct json *j, wall_ms ms)
         return;
     }
     int64_t days = ms / 86400000, rest = ms % 86400000;
-    /* Civil date of a day number (Howard Hinnant, "chrono-compatible low-level date algorithms"). */
+    /* Civil date of a day number: Howard Hinnant, "chrono-compatible date algorithms". */
     int64_t z = days + 719468, era = z / 146097, doe = z - era * 146097;
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;

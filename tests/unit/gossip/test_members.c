@@ -141,7 +141,7 @@ static void port_0_is_the_default_port(void **state)
     assert_int_equal(members_get(m, STR("x"))->addr.port, 7946);
 }
 
-/* A name at another address is a conflict, unless its former holder left, or is dead long enough. */
+/* A name at another address is a conflict, unless its holder left, or is dead long enough. */
 static void a_name_moves_only_after_leaving(void **state)
 {
     (void)state;
