@@ -6,9 +6,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static volatile uint64_t sum; /* so that the reads stay */
+
 static void touch(const struct pprof *p)
 {
-    volatile uint64_t sum = 0;
     for (uint32_t i = 0; i < p->sample_count; i++) {
         const struct pprof_sample_row *s = &p->samples[i];
         if (s->first_frame + s->frame_count > p->frame_count ||
