@@ -3,7 +3,7 @@
  *
  * The driver (gossip_uv.c) and the simulation (tests/sim/sim_gossip.c) both run exactly this.
  * Pure: time comes in twice, monotonic for durations and wall for what the values carry.
- * One owner thread. Tests: tests/unit/gossip/test_core.c. */
+ * One owner thread. Tests: tests/sim/sim_gossip.c, tests/unit/gossip/test_page.c. */
 #ifndef GOSSIP_CORE_H
 #define GOSSIP_CORE_H
 

@@ -4,7 +4,7 @@
  * First byte 1: a packet (sender's address as text, payload, MD5 of the payload, end of file);
  * 2: a memberlist stream. Follows grafana/dskit kv/memberlist/tcp_transport.go. Connections,
  * bytes held and waiting packets are bounded; a packet that cannot be sent in time is dropped, as
- * there. Driver: one loop's thread. Tests: tests/unit/gossip/test_transport.c. */
+ * there. Driver: one loop's thread. Tests: tests/unit/gossip/test_gossip_uv.c. */
 #ifndef GOSSIP_TRANSPORT_UV_H
 #define GOSSIP_TRANSPORT_UV_H
 
