@@ -189,6 +189,31 @@ def read(source):
     return Profile(gzip.decompress(source) if source[:2] == b"\x1f\x8b" else source)
 
 
+def with_time(raw, time_ns):
+    """The (uncompressed) profile with another time_nanos."""
+    def put(n):
+        out = bytearray()
+        while n > 127:
+            out.append(n & 127 | 128)
+            n >>= 7
+        return bytes(out) + bytes([n])
+
+    kept, at = bytearray(), 0
+    while at < len(raw):
+        start = at
+        key, at = varint(raw, at)
+        if key & 7 == 0:
+            _, at = varint(raw, at)
+        elif key & 7 == 2:
+            size, at = varint(raw, at)
+            at += size
+        else:
+            at += 8 if key & 7 == 1 else 4
+        if key >> 3 != 9:
+            kept += raw[start:at]
+    return bytes(kept) + put(9 << 3) + put(time_ns)
+
+
 def main():
     for path in sys.argv[1:]:
         profile = read(path)
