@@ -81,7 +81,7 @@ int rpc_codec_of_type(struct str content_type, enum rpc_codec *out);
 /* "application/proto", "application/json". */
 const char *rpc_codec_type(enum rpc_codec codec);
 
-/* How a body is packed. lz4 (frame) is spoken between processes of ours only. */
+/* How a body is packed. lz4 is spoken between processes of ours only. */
 enum rpc_coding { RPC_IDENTITY, RPC_GZIP, RPC_LZ4 };
 
 /* Coding of a Content-Encoding; "" is identity. ERR_UNIMPLEMENTED for others. */
