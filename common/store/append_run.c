@@ -73,6 +73,12 @@ static struct lane_name form_lane_name(const struct form_lane *l)
     return (struct lane_name){l->writer, l->instances, l->count};
 }
 
+/* What to say when the open generation is no longer that of the push. Under log_lock. */
+static int ended_code(const struct store *s)
+{
+    return s->open == NULL && s->refusal == ERR_NOSPC ? ERR_NOSPC : ERR_IO;
+}
+
 /* --- dividing --------------------------------------------------------------------------------- */
 
 static struct str service_of(const struct form_profile *p)
@@ -224,7 +230,7 @@ static bool same_stream(const struct form_profile *a, const struct form_profile 
     return true;
 }
 
-/* Items of this push by key: index + 1, 0 is free. */
+/* Items of this push by key, or by dot: index + 1, 0 is free. */
 struct key_table {
     uint32_t *slots;
     uint32_t mask;
@@ -258,11 +264,28 @@ static struct item *first_with_key(struct key_table *t, struct group *g, uint32_
     }
 }
 
-static void judge(struct push *p, struct group *g, struct key_table *t, uint32_t i)
+/* An item before item i has its dot. */
+static bool dot_again(struct key_table *t, const struct group *g, uint32_t i)
 {
-    struct item *it = &g->items[i], *first = first_with_key(t, g, i);
+    const struct form_profile *p = g->items[i].p;
+    uint64_t h = ((uint64_t)p->lane << 32 | p->seq) * 0x9e3779b97f4a7c15u;
+    for (uint32_t at = (uint32_t)(h >> 32) & t->mask;; at = (at + 1) & t->mask) {
+        if (t->slots[at] == 0) {
+            t->slots[at] = i + 1;
+            return false;
+        }
+        const struct form_profile *other = g->items[t->slots[at] - 1].p;
+        if (other->lane == p->lane && other->seq == p->seq)
+            return true;
+    }
+}
+
+static void judge(struct push *p, struct group *g, struct key_table *keys,
+                  struct key_table *dots, uint32_t i)
+{
+    struct item *it = &g->items[i], *first = first_with_key(keys, g, i);
     struct lane_name own = form_lane_name(&g->form->lanes[it->p->lane]);
-    if (dot_known(p, own, it->p->seq)) {
+    if (dot_again(dots, g, i) || dot_known(p, own, it->p->seq)) {
         it->fate = FATE_KNOWN;
         return;
     }
@@ -293,15 +316,17 @@ static int judge_all(struct push *p)
 {
     for (uint32_t i = 0; i < p->group_count; i++) {
         struct group *g = &p->groups[i];
-        struct key_table t;
-        int rc = key_table_init(&t, g->count, p->arena);
+        struct key_table keys, dots;
+        int rc = key_table_init(&keys, g->count, p->arena);
+        if (rc == 0)
+            rc = key_table_init(&dots, g->count, p->arena);
         if (rc != 0)
             return rc;
         pthread_mutex_lock(&p->s->log_lock);
         /* `all` goes when a generation ends; what was put there is no longer known then. */
-        rc = p->g == p->s->open ? 0 : ERR_IO;
+        rc = p->g == p->s->open ? 0 : ended_code(p->s);
         for (uint32_t k = 0; k < g->count && rc == 0; k++)
-            judge(p, g, &t, k);
+            judge(p, g, &keys, &dots, k);
         pthread_mutex_unlock(&p->s->log_lock);
         if (rc != 0)
             return rc;
@@ -334,7 +359,7 @@ static int plan_cover(struct push *p)
         rc = vector_minus(p->cover, less);
     pthread_mutex_lock(&p->s->log_lock);
     if (rc == 0 && p->g != p->s->open)
-        rc = ERR_IO;
+        rc = ended_code(p->s);
     if (rc == 0)
         rc = vector_minus(p->cover, p->g->all);
     if (rc == 0)
@@ -422,7 +447,7 @@ static int put_locked(struct push *p, const struct str *pieces, unsigned count,
         if (rc == 0)
             p->put_any = true;
         if (rc == ERR_SEALED)
-            return ERR_IO;
+            return ended_code(p->s);
         if (rc != ERR_AGAIN)
             return rc;
         if (clock_mono_ms() >= until)
@@ -843,7 +868,7 @@ static void await(struct push *p, store_done_fn done, void *arg)
     w->pos = wal_end(p->g->wal);
     bool waits = p->g == s->open && w->pos > wal_committed(p->g->wal);
     /* Its generation ended meanwhile: what was put may be lost. */
-    w->rc = p->g == s->open ? 0 : ERR_IO;
+    w->rc = p->g == s->open ? 0 : ended_code(s);
     if (waits) {
         list_push_back(&s->waiters, &w->link);
         commit_wake(s);

@@ -8,7 +8,7 @@
 #include "store/record.h"
 #include "store/store_priv.h"
 
-enum { RETRY_MS = 1000, LINGER_FROM_RECORDS = 2, NOMEM_TRIES = 100 };
+enum { LINGER_FROM_RECORDS = 2, NOMEM_TRIES = 100 };
 
 static const int64_t ms_ns = 1000000;
 
@@ -320,7 +320,7 @@ static void make_ahead(struct commit *c)
         wal_segment_failed(g->wal, rc == ERR_NOSPC ? ERR_NOSPC : ERR_IO);
     pthread_cond_broadcast(&s->room);
     pthread_mutex_unlock(&s->log_lock);
-    c->segment_due_ns = rc == 0 ? 0 : clock_mono_ns() + RETRY_MS * ms_ns;
+    c->segment_due_ns = rc == 0 ? 0 : clock_mono_ns() + s->c.retry_ms * ms_ns;
     if (rc != 0)
         log_line(&s->c.log, LOG_WARN, "no new log segment", LOG_C("path", s->dir),
                  LOG_U("free_bytes", s->io->free_bytes(s->io->self, s->dir)),
@@ -337,7 +337,7 @@ static void reopen(struct commit *c)
     if (!needed || clock_mono_ns() < c->open_due_ns)
         return;
     int rc = commit_open_generation(s);
-    c->open_due_ns = clock_mono_ns() + RETRY_MS * ms_ns;
+    c->open_due_ns = clock_mono_ns() + s->c.retry_ms * ms_ns;
     if (rc == 0)
         log_line(&s->c.log, LOG_INFO, "a new log generation is open",
                  LOG_U("generation", s->open->number));
@@ -405,7 +405,7 @@ static void wait_for_work(struct commit *c)
     if (c->busy && !s->stopping) {
         commit_wait(&s->work, &s->log_lock, (int64_t)s->c.linger_us * 1000);
     } else if (!s->stopping && (s->open == NULL || wal_waiting_records(s->open->wal) == 0)) {
-        int64_t ns = RETRY_MS * ms_ns;
+        int64_t ns = s->c.retry_ms * ms_ns;
         if (c->dirty)
             ns = c->sync_due_ns - clock_mono_ns();
         s->idle = true;

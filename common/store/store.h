@@ -55,6 +55,7 @@ struct store_config {
     uint32_t sync_interval_ms;     /* for STORE_SYNC_INTERVAL [1,000] */
     uint32_t linger_us;            /* longest wait for company after a busy batch [1,000] */
     uint32_t segment_bytes;        /* log segment; 0 means 64 MiB, which is also the most */
+    uint32_t retry_ms;             /* between tries to open a segment [1,000] */
     uint32_t buffer_bytes;         /* of records that wait for the disk [32 MiB] */
     struct form_limits form;
     struct mem_account *heads;     /* tables and entries; may be NULL */

@@ -8,7 +8,7 @@
 #include "store/identity.h"
 #include "store/store_priv.h"
 
-enum { BUFFER_BYTES = 32 << 20, LINGER_US = 1000, SYNC_INTERVAL_MS = 1000 };
+enum { BUFFER_BYTES = 32 << 20, LINGER_US = 1000, SYNC_INTERVAL_MS = 1000, RETRY_MS = 1000 };
 
 static int with_defaults(struct store *s, struct err *err)
 {
@@ -17,6 +17,7 @@ static int with_defaults(struct store *s, struct err *err)
     c->buffer_bytes = c->buffer_bytes == 0 ? BUFFER_BYTES : c->buffer_bytes;
     c->linger_us = c->linger_us == 0 ? LINGER_US : c->linger_us;
     c->sync_interval_ms = c->sync_interval_ms == 0 ? SYNC_INTERVAL_MS : c->sync_interval_ms;
+    c->retry_ms = c->retry_ms == 0 ? RETRY_MS : c->retry_ms;
     if (c->segment_bytes > WAL_SPAN || c->segment_bytes < 4096 || c->segment_bytes % 8 != 0)
         return err_set(err, ERR_INVAL, "a log segment of %u bytes", c->segment_bytes);
     s->dir = str_dup_c(str_c(c->dir));

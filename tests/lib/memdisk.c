@@ -8,7 +8,7 @@
 
 #include "base/rng.h"
 
-enum { FILES_MAX = 512, PAGE = 4096, PATH = 256 };
+enum { FILES_MAX = 128, PAGE = 4096, PATH = 96 };
 
 /* Content; shared by names and handles. */
 struct node {

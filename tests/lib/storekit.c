@@ -209,6 +209,7 @@ struct store_config kit_config(const char *dir, unsigned *forgotten)
     struct store_config c = {.dir = dir,
                              .segment_bytes = 64 * 1024,
                              .linger_us = 1,
+                             .retry_ms = 2,
                              .identity_forget = forget,
                              .arg = forgotten};
     if (getenv("KIT_LOG") != NULL)
