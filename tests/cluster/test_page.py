@@ -149,11 +149,17 @@ def test_the_page_shows_exact_numbers_and_hostile_names_as_text(shared, browser)
 
 
 def test_search_adds_up_and_focus_is_in_the_address(shared, browser):
-    browser.execute_script("const s = document.getElementById('search'); s.value = 'main.(hot|run)';"
-                           "document.getElementById('regex').click(); s.dispatchEvent(new Event('input'))")
+    stacks = {("main", "main.run", "main.hot"): 60, ("main", "main.run"): 20, ("main", "idle"): 40}
+    shared.must_push([(labels("page-search"), [pprof(stacks, time.time_ns())])])
+    browser.get(shared.url("querier-0") + "/?query=process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+                "%7Bservice_name%3D%22page-search%22%7D")
+    assert wait(browser, "return document.querySelectorAll('#table .row').length === 4")
+    browser.find_element("id", "search").send_keys("main.(hot|run)")
+    assert wait(browser, "return document.getElementById('found').textContent") == "no match"
+    browser.find_element("id", "regex").click()
     assert wait(browser, "return document.getElementById('found').textContent") == "66.7 % of all, 2 names"
     browser.execute_script("document.querySelector('#flame .scroll').focus()")
-    browser.switch_to.active_element.send_keys("\ue015\ue015\ue007")  # down, down, Enter
+    browser.switch_to.active_element.send_keys("\ue015\ue015\ue007")  # down to the widest, twice, Enter
     assert wait(browser, "return document.getElementById('crumbs').textContent.includes('run')")
     address = browser.current_url
     assert "main.run" in address
