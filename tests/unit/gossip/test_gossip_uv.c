@@ -1,5 +1,5 @@
 /* Members on a real loop with real sockets: they find each other, share a key, leave; and what
- * comes to the gossip port from elsewhere is read, answered or refused as dskit's transport does. */
+ * comes to the gossip port from elsewhere is read, answered or refused as dskit does. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
