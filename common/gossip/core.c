@@ -20,6 +20,7 @@ struct gossip_core {
     enum phase phase;
     mono_ms phase_due; /* latest end of the phase */
     bool was_joined;
+    mono_ms joining_since;
     struct log_rate waiting_rate;
 };
 
@@ -109,6 +110,7 @@ int gossip_core_seeds(struct gossip_core *c, const struct gossip_addr *seeds, si
     c->now = now;
     int rc = join_set_seeds(c->join, seeds, count, &self->addr, now.mono);
     c->was_joined = join_seeds(c->join) == 0;
+    c->joining_since = now.mono;
     return rc;
 }
 
@@ -119,7 +121,7 @@ static bool is_alone(const struct gossip_core *c)
     return members_active_count(memberlist_members(c->ml)) <= 1;
 }
 
-enum { WAITING_LOG_MS = 15000 };
+enum { WAITING_LOG_MS = 15000, PATIENCE_MS = 2000 }; /* a cluster may be starting as a whole */
 
 /* Say once that we are in, and now and then that we are not. */
 static void log_joining(struct gossip_core *c)
@@ -134,7 +136,7 @@ static void log_joining(struct gossip_core *c)
         return;
     }
     const struct gossip_addr *waiting = join_waiting_for(c->join);
-    if (c->was_joined || waiting == NULL ||
+    if (c->was_joined || waiting == NULL || c->now.mono - c->joining_since < PATIENCE_MS ||
         !log_rate_pass(&c->waiting_rate, c->now.mono, WAITING_LOG_MS, &left_out))
         return;
     char text[GOSSIP_ADDR_TEXT_MAX];
