@@ -312,8 +312,10 @@ function showAnswer(a, asked) {
   const doubt = a.completeness !== null && !a.completeness.complete;
   const least = doubt && !a.completeness.reasons.includes('repeats') ? 'at least ' : '';
   $('headline').replaceChildren(piece('', least), piece('strong', `${n} ${u}`.trim()),
-    piece('', ` ${t.unit in {nanoseconds: 1} && t.type === 'cpu' ? 'CPU' : t.type} = `),
-    piece('strong', `${rn} ${ru}`), ...verdict(a.completeness));
+    piece('', ` ${t.type === 'cpu' ? 'CPU' : t.type}`),
+    // What is in use is a level, not a flow: per second it would mean nothing.
+    ...(/^(inuse|goroutine)/.test(t.type) ? [] : [piece('', ' = '), piece('strong', `${rn} ${ru}`)]),
+    ...verdict(a.completeness));
   banner(doubt ? a.completeness : null);
   flame.show(tree, t.unit);
   table.show(tree, model.functions(tree), t.unit,
@@ -332,7 +334,9 @@ function showAnswer(a, asked) {
 
 async function emptyRange() {
   const [a, b] = range();
-  const text = `No profile between ${units.clock(a, zone)} and ${units.clock(b, zone)} ${units.zoneName(zone)}.`;
+  const filtered = state.type !== '' && catalogue.size > 0;
+  const text = filtered ? 'Nothing in this range matches the service, the type and the filters.'
+    : `No profile between ${units.clock(a, zone)} and ${units.clock(b, zone)} ${units.zoneName(zone)}.`;
   $('nothing').hidden = false;
   $('nothing').textContent = text;
   showControls();
@@ -341,7 +345,7 @@ async function emptyRange() {
   try {
     const {body} = await call('GetProfileStats', {});
     const newest = Number(body.newestProfileTime || 0);
-    if (!newest || $('nothing').hidden)
+    if (filtered || !newest || $('nothing').hidden)
       return;
     const go = document.createElement('button');
     go.className = 'box';

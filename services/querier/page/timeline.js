@@ -2,7 +2,7 @@
 
 import {clock, digits, format, rate} from './units.js';
 
-const RIGHT = 46, BOTTOM = 16, TOP = 18, GRIP = 12;
+const RIGHT = 58, BOTTOM = 16, TOP = 18, GRIP = 12;
 const STEPS = [15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
   86400, 172800, 604800];
@@ -82,9 +82,11 @@ export class Timeline {
     const perSecond = most / this.stepS;
     const ns = {nanoseconds: 1, microseconds: 1e3, milliseconds: 1e6, seconds: 1e9}[this.unit];
     const top = ns ? perSecond * ns / 1e9 : perSecond;
-    const pow = 10 ** Math.floor(Math.log10(top || 1));
-    const step = [1, 2, 3, 4, 5, 6, 8, 10].find(n => n * pow >= top * 0.999) || 10;
-    const nice = step * pow, parts = step % 3 === 0 ? 3 : 2;
+    // Round in the unit that is shown: 3 MiB, not 3,000,000 bytes.
+    const base = this.unit === 'bytes' ? 1024 ** Math.max(0, Math.floor(Math.log2(top || 1) / 10)) : 1;
+    const pow = 10 ** Math.floor(Math.log10(top / base || 1));
+    const step = [1, 2, 3, 4, 5, 6, 8, 10].find(n => n * pow >= top / base * 0.999) || 10;
+    const nice = step * pow * base, parts = step % 3 === 0 ? 3 : 2;
     this.scale = (h - TOP - BOTTOM) / (nice || 1);
     this.toAxis = v => (ns ? v * ns / 1e9 : v) / this.stepS;
     g.strokeStyle = this.colours.line;
@@ -103,7 +105,7 @@ export class Timeline {
       g.fillText(`${short} ${u}`.trim(), 12 + this.inner + 6, y);
     }
     g.textAlign = 'right';
-    g.fillText(`${ns ? 'cores' : `${this.unit}/s`}, ${this.stepS} s per bar`, 12 + this.inner, 7);
+    g.fillText(`${ns ? 'cores' : 'per second'}, ${this.stepS} s per bar`, 12 + this.inner, 7);
   }
 
   // Where nothing was between two points: not zero, but no profile.
