@@ -296,6 +296,21 @@ static int remember_ok(struct member *m, struct disk_id id)
     return 0;
 }
 
+/* We are what became of that disk, with its roster. It never replies again, so wherever it is known
+ * its domain counts as silent, which is what an ok of it is good for; and where nobody else can
+ * say ok (one ingester with a damaged log) we would wait for ourselves. */
+static bool inherited(const struct member *m, struct disk_id id)
+{
+    struct disk_id from = m->config.predecessor;
+    for (uint32_t i = 0; i < roster_count(m->roster) && !disk_is_none(from); i++) {
+        if (disk_eq(from, id))
+            return true;
+        const struct disk *d = roster_find(m->roster, from);
+        from = d == NULL ? (struct disk_id){{0}} : d->predecessor;
+    }
+    return false;
+}
+
 /* A5: ok from established disks of W domains; where the roster has such disks in fewer domains,
  * from every disk. Without an established disk nobody is introduced into anything. */
 static bool introduced(const struct member *m)
@@ -307,7 +322,7 @@ static bool introduced(const struct member *m)
         const struct disk *d = roster_at(m->roster, i);
         if (disk_eq(d->id, m->config.disk) || !disk_is_member(d) || d->refused)
             continue;
-        bool said = said_ok(m, d->id);
+        bool said = said_ok(m, d->id) || inherited(m, d->id);
         all = all && said;
         if (d->established)
             domain_set_add(&established, d->domain);

@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "ring/readplan_priv.h"
 
-enum { HEDGE_MS = 500, VECTOR_TIMEOUT_MS = 2000, COUNT_HEDGE_MS = 2000, ROUNDS = 4 };
+enum { HEDGE_MIN_MS = 50, HEDGE_MS = 500, ROUNDS = 4 };
+enum { VECTOR_TIMEOUT_MS = 2000, COUNT_HEDGE_MS = 2000 };
 
 
 /* --- life ---------------------------------------------------------------------------------- */
@@ -86,6 +87,13 @@ static void start_round(struct readplan *p, mono_ms now)
     p->phase = GATHER;
     p->since = now;
     p->last = p->round >= p->config.rounds;
+}
+
+uint32_t read_hedge_ms(uint32_t median_ms)
+{
+    if (median_ms >= HEDGE_MS / 2)
+        return HEDGE_MS;
+    return median_ms * 2 > HEDGE_MIN_MS ? median_ms * 2 : HEDGE_MIN_MS;
 }
 
 /* --- gathering (A8) ---------------------------------------------------------------------- */

@@ -140,6 +140,9 @@ const struct read_verdict *readplan_verdict(const struct readplan *p);
 /* All rosters merged: for the process to keep. Borrowed. */
 const struct roster *readplan_roster(const struct readplan *p);
 
+/* hedge_ms for replicas whose replies take median_ms: twice that, 50 to 500 ms. */
+uint32_t read_hedge_ms(uint32_t median_ms);
+
 /* The value of X-Pyroscope-Completeness: `complete`, or
  * `uncertain; reasons="silent,bucket"; silent="ingester-1,ingester-4"`. */
 void read_verdict_text(const struct read_verdict *v, struct buf *out);

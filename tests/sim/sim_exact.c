@@ -1714,6 +1714,7 @@ int main(int argc, char **argv)
 {
     struct options o = {.first = 1, .last = UINT64_MAX - 1, .budget_ms = 18000,
                         .rules_too = true};
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what is found is said, whatever comes then */
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
         if (strcmp(arg, "--break") == 0 && i + 1 < argc)

@@ -286,6 +286,29 @@ static void an_established_disk_is_active_again_at_once(void **state)
     stop_all();
 }
 
+static void the_heir_of_the_only_disk_does_not_wait_for_itself(void **state)
+{
+    (void)state;
+    struct disk old = {.id = id(7), .instance = STR("in-0"), .domain = STR("in-0"),
+                       .addr = STR("in-0"), .established = true, .starts = 4};
+    struct member_config c = config_of(0);
+    struct roster *r = NULL;
+    assert_int_equal(roster_init(&r), 0);
+    assert_int_equal(roster_fix(r, 1, false), 0);
+    assert_int_equal(roster_put(r, &old, NULL), 0);
+    c.replication_factor = 1;
+    for (int heir = 0; heir < 2; heir++) {
+        c.predecessor = heir ? id(7) : id(8);
+        assert_int_equal(member_init(&nodes[0], &c, r, 0, NULL), 0);
+        up[0] = true;
+        ring(0, 1, 0);
+        run(0, 20000);
+        assert_int_equal(member_is_established(nodes[0]), heir);
+        stop_all();
+    }
+    roster_free(&r);
+}
+
 static void an_answer_waits_for_the_sync_of_the_newcomer(void **state)
 {
     (void)state;
@@ -433,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_newcomer_needs_the_ok_of_established_disks_of_two_domains),
         cmocka_unit_test(with_few_established_every_known_disk_must_say_ok),
         cmocka_unit_test(an_established_disk_is_active_again_at_once),
+        cmocka_unit_test(the_heir_of_the_only_disk_does_not_wait_for_itself),
         cmocka_unit_test(an_answer_waits_for_the_sync_of_the_newcomer),
         cmocka_unit_test(other_replication_is_refused_by_name),
         cmocka_unit_test(an_old_copy_of_a_disk_is_renamed_once),

@@ -502,6 +502,14 @@ static void a_truncated_reply_is_used_but_silent(void **state)
     group_free(&g);
 }
 
+static void the_hedge_is_twice_the_median_within_limits(void **state)
+{
+    (void)state;
+    assert_int_equal(read_hedge_ms(0), 50);
+    assert_int_equal(read_hedge_ms(100), 200);
+    assert_int_equal(read_hedge_ms(UINT32_MAX), 500);
+}
+
 static void broken_and_doubled_replies_are_dropped(void **state)
 {
     (void)state;
@@ -623,6 +631,7 @@ int main(void)
         cmocka_unit_test(the_deadline_ends_counting_with_a_part_of_the_answer),
         cmocka_unit_test(names_need_no_counting_but_the_same_verdict),
         cmocka_unit_test(a_truncated_reply_is_used_but_silent),
+        cmocka_unit_test(the_hedge_is_twice_the_median_within_limits),
         cmocka_unit_test(broken_and_doubled_replies_are_dropped),
         cmocka_unit_test(whatever_they_hold_each_dot_of_two_domains_is_counted_once),
         cmocka_unit_test(every_failed_allocation_is_an_error_or_made_good),
