@@ -2,9 +2,10 @@
  *
  * Before its first ack a disk introduces itself to all instances of ring and roster; who is asked
  * merges, syncs, and only then says ok (design: exact reads, A5). The very first disk of a cluster
- * is founded by the instance with the lowest id (A7). A disk that took over what is left of another
- * (its predecessor, A6) need not ask that one: it never replies again. The machine owns the process's roster: it
- * merges what others say, has it synced, and tells nothing that is not synced yet.
+ * is founded by the instance with the lowest id (A7). A disk that took over what is left of
+ * another (its predecessor, A6) need not ask that one: it never replies again. The machine owns
+ * the process's roster: it merges what others say, has it synced, and tells nothing that is not
+ * synced yet.
  *
  * Use: feed events (a ring view, an answer, a request, a sync), then call member_next() until it
  * says MEMBER_NONE, and again at the time it gave. Pure; one owner thread; nothing is sent from
