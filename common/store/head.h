@@ -104,7 +104,8 @@ struct head_lane {
     struct lane_name name;
 };
 
-/* An empty head; tables and entries are charged to `account` (may be NULL). ERR_NOMEM, ERR_LIMIT. */
+/* An empty head; tables and entries are charged to `account` (may be NULL). ERR_NOMEM,
+ * ERR_LIMIT. */
 int head_init(struct head **out, struct mem_account *account);
 void head_free(struct head **h);
 

@@ -1,5 +1,5 @@
 /* Codecs and files of a disk's identity. */
-#include "store/identity.h"
+#include "store/identity_priv.h"
 
 #include <stdio.h>
 
@@ -7,19 +7,19 @@
 #include "store/wal.h"
 #include "wire/uv.h"
 
-enum { VERSION = 1, FILE_MAX = 64 << 20, RESERVE_BYTES = 1 << 20, PATH_BYTES = 4096, CRC_SIZE = 4 };
+enum { FILE_MAX = 64 << 20, RESERVE_BYTES = 1 << 20, PATH_BYTES = 4096, CRC_SIZE = 4 };
 
 static const struct str magic_instance = STR_INIT("EMBRINST");
+const struct str identity_magic_seen = STR_INIT("EMBRSEEN");
 static const struct str magic_roster = STR_INIT("EMBRRSTR");
 
-static void put_crc(struct buf *out, size_t from)
+void identity_put_crc(struct buf *out, size_t from)
 {
     if (out->error == 0)
         buf_u32le(out, store_crc(0, out->data + from, out->size - from));
 }
 
-/* Check magic and checksum; *in becomes what is between them. */
-static int open_file(struct str bytes, struct str magic, struct str *in)
+int identity_open_file(struct str bytes, struct str magic, struct str *in)
 {
     uint32_t crc;
     if (bytes.len < magic.len + CRC_SIZE || !str_starts_with(bytes, magic))
@@ -32,12 +32,12 @@ static int open_file(struct str bytes, struct str magic, struct str *in)
     return 0;
 }
 
-static int read_version(struct str *in)
+int identity_read_version(struct str *in)
 {
     uint32_t version;
     if (u32le_read(in, &version) != 0)
         return ERR_CORRUPT;
-    return version == VERSION ? 0 : ERR_VERSION;
+    return version == IDENTITY_VERSION ? 0 : ERR_VERSION;
 }
 
 /* --- instance --------------------------------------------------------------------------------- */
@@ -46,7 +46,7 @@ void identity_encode(const struct identity *id, struct buf *out)
 {
     size_t from = out->size;
     buf_str(out, magic_instance);
-    buf_u32le(out, VERSION);
+    buf_u32le(out, IDENTITY_VERSION);
     buf_put(out, id->disk, DISK_SIZE);
     buf_put(out, id->predecessor, DISK_SIZE);
     buf_u8(out, id->clean);
@@ -56,7 +56,7 @@ void identity_encode(const struct identity *id, struct buf *out)
     uv_put_str(out, str_c(id->domain));
     buf_u32le(out, id->rf);
     buf_u8(out, id->zone_aware);
-    put_crc(out, from);
+    identity_put_crc(out, from);
 }
 
 static int read_bool(struct str *in, bool *out)
@@ -88,9 +88,9 @@ int identity_decode(struct str bytes, struct identity *out)
 {
     struct str in, disk, before;
     struct identity id = {0};
-    int rc = open_file(bytes, magic_instance, &in);
+    int rc = identity_open_file(bytes, magic_instance, &in);
     if (rc == 0)
-        rc = read_version(&in);
+        rc = identity_read_version(&in);
     if (rc != 0)
         return rc;
     if (raw_read(&in, DISK_SIZE, &disk) != 0 || raw_read(&in, DISK_SIZE, &before) != 0 ||
@@ -111,8 +111,8 @@ static int path_of(char out[PATH_BYTES], const char *dir, const char *name)
     return n < 0 || n >= PATH_BYTES ? ERR_LIMIT : 0;
 }
 
-static int read_named(const struct store_io *io, const char *dir, const char *name,
-                      struct buf *out)
+int identity_read_named(const struct store_io *io, const char *dir, const char *name,
+                        struct buf *out)
 {
     char path[PATH_BYTES];
     int rc = path_of(path, dir, name);
@@ -133,8 +133,8 @@ static int replace(const struct store_io *io, const char *dir, const char *name,
 }
 
 /* What must be written may take the room that was kept for it. */
-static int replace_surely(const struct store_io *io, const char *dir, const char *name,
-                          const struct buf *b)
+int identity_replace(const struct store_io *io, const char *dir, const char *name,
+                     const struct buf *b)
 {
     if (b->error != 0)
         return b->error;
@@ -149,7 +149,7 @@ static int replace_surely(const struct store_io *io, const char *dir, const char
 int identity_read(const struct store_io *io, const char *dir, struct identity *out)
 {
     struct buf b = {0};
-    int rc = read_named(io, dir, "instance", &b);
+    int rc = identity_read_named(io, dir, "instance", &b);
     rc = rc == ERR_LIMIT ? ERR_CORRUPT : rc;
     if (rc == 0)
         rc = identity_decode(buf_view(&b), out);
@@ -161,7 +161,7 @@ int identity_write(const struct store_io *io, const char *dir, const struct iden
 {
     struct buf b = {0};
     identity_encode(id, &b);
-    int rc = replace_surely(io, dir, "instance", &b);
+    int rc = identity_replace(io, dir, "instance", &b);
     buf_reset(&b);
     return rc;
 }
@@ -263,10 +263,10 @@ int roster_read(const struct store_io *io, const char *dir, struct buf *message)
     struct buf b = {0};
     struct str in;
     uint32_t length;
-    int rc = read_named(io, dir, "roster", &b);
+    int rc = identity_read_named(io, dir, "roster", &b);
     rc = rc == ERR_LIMIT ? ERR_CORRUPT : rc;
     if (rc == 0)
-        rc = open_file(buf_view(&b), magic_roster, &in);
+        rc = identity_open_file(buf_view(&b), magic_roster, &in);
     if (rc == 0 && (u32le_read(&in, &length) != 0 || length != in.len))
         rc = ERR_CORRUPT;
     if (rc == 0) {
@@ -285,8 +285,8 @@ int roster_write(const struct store_io *io, const char *dir, struct str message)
     buf_str(&b, magic_roster);
     buf_u32le(&b, (uint32_t)message.len);
     buf_str(&b, message);
-    put_crc(&b, 0);
-    int rc = replace_surely(io, dir, "roster", &b);
+    identity_put_crc(&b, 0);
+    int rc = identity_replace(io, dir, "roster", &b);
     buf_reset(&b);
     return rc;
 }

@@ -76,7 +76,7 @@ void identity_forget(struct identity *id, const uint8_t fresh[DISK_SIZE]);
 
 /* Dots that a tenant had and that were taken on purpose. */
 struct seen_tenant {
-    struct str name;
+    char *name;
     struct vector *gone;
     wall_ms *last; /* of the last new dot, per lane of `gone` */
 };
@@ -84,7 +84,6 @@ struct seen_tenant {
 struct seen {
     struct seen_tenant *tenants;
     uint32_t count;
-    struct buf names;
 };
 
 /* Codec and file. A missing file is an empty *out (all-zero before). ERR_CORRUPT, ERR_VERSION,

@@ -42,7 +42,8 @@ struct query_ask {
 
 /* Find the matching series and profiles. ERR_MOVED: `include` has a dot that the view does not
  * hold; ERR_LIMIT: needs more memory than the account has, err says how much; ERR_NOMEM;
- * ERR_CORRUPT: a row cannot be read. `ask` and what it points to are borrowed until query_free(). */
+ * ERR_CORRUPT: a row cannot be read. `ask` and what it points to are borrowed until
+ * query_free(). */
 int query_plan(struct query **out, const struct view *v, const struct query_ask *ask,
                struct err *err);
 void query_free(struct query **q);

@@ -1,9 +1,10 @@
 /* store/record.h - the bodies of log records: put together here, applied by replay.c.
  *
- *   1 DEFINE  u8 what, uv id, payload      what 1 tenant(str name)  2 partition(uv tenant, str service)
- *                                          3 stream(uv partition, uv members, members x 5 str,
- *                                                   uv pairs, pairs x (str, str))
- *                                          4 set(uv n, n x str instance)  5 lane(16 B writer, uv set)
+ *   1 DEFINE  u8 what, uv id, payload
+ *             what 1 tenant(str name)  2 partition(uv tenant, str service)
+ *                  3 stream(uv partition, uv members, members x 5 str,
+ *                           uv pairs, pairs x (str, str))
+ *                  4 set(uv n, n x str instance)  5 lane(16 B writer, uv set)
  *   2 PUSH    uv partition, uv raw, [u8 codec 0|1 lz4, uv stored, bytes] iff raw > 0: new symbols,
  *             uv rows, rows x entry (row.h)
  *   3 SEAL    u64 records, u64 profiles, uv partitions, per partition uv strings, functions,
@@ -41,6 +42,7 @@ enum record_what {
 /* New symbols above this many bytes are packed by lz4. */
 enum { RECORD_PACK_FROM = 256, RECORD_SYMBOLS_MAX = 8 << 20 };
 
+/* DEFINE of each kind of thing. */
 void record_tenant(const struct head_tenant *t, struct buf *out);
 void record_partition(const struct head_partition *p, struct buf *out);
 void record_stream(const struct head_stream *s, struct buf *out);

@@ -245,6 +245,12 @@ int store_rebuild_known(struct store *s)
     int rc = vector_init(&rows);
     if (rc == 0)
         rc = clear_extras(s);
+    for (uint32_t i = 0; i < s->gone.count && rc == 0; i++) {
+        struct store_tenant *t;
+        rc = tenant_get(s, str_c(s->gone.tenants[i].name), &t);
+        if (rc == 0)
+            rc = vector_union(t->extra, s->gone.tenants[i].gone);
+    }
     struct catalogue *c = catalogue_get(s);
     for (uint32_t i = 0; i < c->count && rc == 0; i++) {
         if (c->gens[i] == s->open)

@@ -161,6 +161,7 @@ struct store_stats {
     bool writable;                                     /* false: pushes get 503 at the moment */
 };
 
+/* Figures at this moment. */
 void store_stats(struct store *s, struct store_stats *out);
 
 #endif

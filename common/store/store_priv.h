@@ -21,6 +21,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "store/head.h"
+#include "store/identity.h"
 #include "store/replay.h"
 #include "store/store.h"
 #include "store/wal.h"
@@ -109,6 +110,7 @@ struct store {
     struct gen *open;          /* takes appends; NULL: none could be made */
     int refusal;               /* why there is none */
     struct vector *old_rows;   /* rows of all other generations */
+    struct seen gone;          /* as the file `seen` says */
     struct list waiters;       /* of the open generation, in the order of their positions */
     bool idle;                 /* the commit thread waits for `work` */
     bool stopping;
@@ -158,6 +160,7 @@ int gen_add_segment(struct gen *g, struct store_file *f, const uint8_t *base, ui
 /* Bytes of an entry's row, or nothing when it does not lie in a mapping. */
 struct str gen_row(const struct gen *g, const struct head_entry *e);
 
+/* An empty coverage with one reference. ERR_NOMEM. */
 int coverage_init(struct coverage **out);
 void coverage_unref(struct coverage *c); /* NULL-safe */
 

@@ -94,6 +94,7 @@ static void store_free(struct store *s)
     shelves_free(s);
     catalogue_unref(c);
     vector_free(&s->old_rows);
+    seen_reset(&s->gone);
     mem_free(s->ended);
     if (s->lock_file != NULL)
         s->io->close(s->io->self, s->lock_file);
@@ -125,6 +126,12 @@ static int open_parts(struct store *s, struct err *err)
         rc = catalogue_change(s, NULL, s->c.disk);
     if (rc != 0)
         return err_set(err, rc, "opening the store: %s", err_text(rc));
+    rc = seen_read(s->io, s->dir, &s->gone);
+    if (rc == ERR_CORRUPT || rc == ERR_VERSION)
+        log_line(&s->c.log, LOG_WARN, "the file of dots that are gone is damaged and taken as empty",
+                 LOG_C("path", s->dir));
+    else if (rc != 0)
+        return err_set(err, rc, "reading %s/seen: %s", s->dir, err_text(rc));
     rc = start_replay(s, err);
     if (rc != 0)
         return rc;

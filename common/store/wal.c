@@ -152,7 +152,7 @@ size_t wal_body_max(const struct wal *w)
     return room < WAL_BODY_MAX ? room : WAL_BODY_MAX;
 }
 
-/* The batch that takes a record at (segment, offset): the last one, unless it is out or elsewhere. */
+/* The batch that takes a record at (segment, offset): the last one, unless it is out. */
 static struct batch *batch_at(struct wal *w, uint32_t segment, uint32_t offset)
 {
     if (!list_is_empty(&w->batches)) {

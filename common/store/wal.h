@@ -105,6 +105,7 @@ void wal_batch_done(struct wal *w, int result);
 /* Take no more records; batches that are there still go out. */
 void wal_seal(struct wal *w);
 
+/* Takes no more records. */
 bool wal_is_sealed(const struct wal *w);
 
 /* Everything before it is synced. */

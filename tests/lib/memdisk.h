@@ -21,8 +21,8 @@ const struct store_io *memdisk_io(struct memdisk *d);
  * rename, unlink, sync_dir. */
 uint64_t memdisk_calls(const struct memdisk *d);
 
-/* The n-th such call from now on fails with `code`, and `times` - 1 more after it (UINT64_MAX: all).
- * A failing write leaves a part of its bytes. n = 0 switches it off. */
+/* The n-th such call from now on fails with `code`, and `times` - 1 more after it (UINT64_MAX:
+ * all). A failing write leaves a part of its bytes. n = 0 switches it off. */
 void memdisk_fail_at(struct memdisk *d, uint64_t n, uint64_t times, int code);
 
 /* Everything fails from now on, as for a process that was killed: what it does later is not
