@@ -114,7 +114,7 @@ int store_keys(const struct view *v, const struct query_ask *ask, const struct v
         for (const struct head_entry *e; rc == 0 && (e = head_next(&entries)) != NULL;)
             rc = give_row(&w, &m, e);
     }
-    match_end(&walk);
+    rc = match_end(&walk, rc);
     key_walk_end(&w);
     return rc;
 }
@@ -180,14 +180,15 @@ int store_find_keys(const struct view *v, const struct store_key *keys, size_t c
         memcpy(sorted, keys, count * sizeof *keys);
     qsort(sorted, count, sizeof *sorted, key_cmp);
     int rc = key_walk_begin(&w);
-    if (rc == 0)
-        rc = match_begin(&walk, v, &ask, NULL);
+    int begun = match_begin(&walk, v, &ask, NULL);
+    rc = rc == 0 ? begun : rc;
     while (rc == 0 && match_next(&walk, &m)) {
         if (m.stream == last)
             continue;
         last = m.stream;
         rc = find_in_stream(&w, &m, sorted, count);
     }
+    rc = match_end(&walk, rc);
     key_walk_end(&w);
     mem_free(sorted);
     return rc;

@@ -14,9 +14,10 @@ int match_begin(struct match_walk *w, const struct view *v, const struct query_a
     return profile_type_parse(ask->profile_type, &w->type, err);
 }
 
-void match_end(struct match_walk *w)
+int match_end(struct match_walk *w, int rc)
 {
     buf_reset(&w->text);
+    return rc != 0 ? rc : w->rc;
 }
 
 static struct str type_text(struct match_walk *w, const struct form_member *m)
@@ -26,6 +27,7 @@ static struct str type_text(struct match_walk *w, const struct form_member *m)
         buf_clear(&w->text);
         profile_type_print(&t, &w->text);
         w->text_made = true;
+        w->rc = w->text.error != 0 ? w->text.error : w->rc;
     }
     return buf_view(&w->text);
 }
@@ -131,6 +133,8 @@ bool match_next(struct match_walk *w, struct match *out)
             w->in_range = false;
         }
         w->at.member = w->member++;
+        if (w->rc != 0)
+            return false;
         if (matches(w)) {
             *out = w->at;
             return true;

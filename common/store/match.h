@@ -29,6 +29,7 @@ struct match_walk {
     bool typed;
     struct buf text;          /* __profile_type__ of the series at hand */
     bool text_made;
+    int rc;                   /* the text could not be made */
     uint32_t gen, partition, stream, member;
     bool in_range;            /* of the stream at hand */
     struct match at;
@@ -38,7 +39,8 @@ struct match_walk {
 int match_begin(struct match_walk *w, const struct view *v, const struct query_ask *ask,
                 struct err *err);
 bool match_next(struct match_walk *w, struct match *out);
-void match_end(struct match_walk *w);
+/* Returns `rc`, or if that is 0 what went wrong in the walk: ERR_NOMEM. */
+int match_end(struct match_walk *w, int rc);
 
 /* The value of a label of the series, "" when it has none; borrowed until the next call. */
 struct str match_label(struct match_walk *w, const struct match *m, struct str name);

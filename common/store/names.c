@@ -87,7 +87,7 @@ int query_label_names(const struct view *v, const struct query_ask *ask, struct 
             if (match_label(&w, &m, m.stream->pairs[i].name).len > 0)
                 rc = names_add(&n, m.stream->pairs[i].name);
     }
-    match_end(&w);
+    rc = match_end(&w, rc);
     return names_finish(&n, rc, out, count);
 }
 
@@ -106,7 +106,7 @@ int query_label_values(const struct view *v, const struct query_ask *ask, struct
         if (value.len > 0)
             rc = names_add(&n, value);
     }
-    match_end(&w);
+    rc = match_end(&w, rc);
     return names_finish(&n, rc, out, count);
 }
 
@@ -192,7 +192,7 @@ int query_series(const struct view *v, const struct query_ask *ask, const struct
     rc = rc == 0 ? begun : rc;
     while (rc == 0 && match_next(&w, &m))
         rc = add_series(&m, names, name_count, seen, scratch, a, &sets);
-    match_end(&w);
+    rc = match_end(&w, rc);
     if (rc == 0 && sets.count > 1)
         qsort(sets.items, sets.count, sizeof *sets.items, labels_cmp_void);
     if (rc == 0) {

@@ -31,7 +31,7 @@ struct part {
 /* Show what was added to readers. */
 void part_publish(struct part *p);
 
-/* Append a copy of a string, whose place was reserved. ERR_NOMEM. */
+/* Append a copy of a string, whose place was reserved. ERR_NOMEM, ERR_LIMIT. */
 int part_push_string(struct part *p, struct str s);
 
 #endif

@@ -44,8 +44,12 @@ static char *string_room(struct part *p, size_t len)
 int part_push_string(struct part *p, struct str s)
 {
     char *copy = string_room(p, s.len);
-    if (copy == NULL)
-        return ERR_NOMEM;
+    if (copy == NULL) { /* the account is full, or the machine is */
+        int rc = mem_charge(p->account, s.len + CHUNK_BYTES);
+        if (rc == 0)
+            mem_uncharge(p->account, s.len + CHUNK_BYTES);
+        return rc == 0 ? ERR_NOMEM : rc;
+    }
     if (s.len > 0)
         memcpy(copy, s.data, s.len);
     *(struct str *)segs_push(&p->strings) = str_of(copy, s.len);

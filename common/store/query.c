@@ -102,8 +102,7 @@ static int plan_series(struct query *q, struct err *err)
         if (profiles > 0)
             rc = add_series(q, &m);
     }
-    match_end(&w);
-    return rc;
+    return match_end(&w, rc);
 }
 
 int query_plan(struct query **out, const struct view *v, const struct query_ask *ask,
