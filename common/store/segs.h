@@ -2,7 +2,7 @@
  *
  * Segments double in size: segment k holds SEGS_BASE << k items. One writer appends and then
  * publishes the count; a reader that loaded the count may read every item below it for as long
- * as the array lives. Tests: tests/unit/store/test_segs.c. */
+ * as the array lives. Tests: tests/unit/store/test_part.c. */
 #ifndef STORE_SEGS_H
 #define STORE_SEGS_H
 

@@ -128,7 +128,7 @@ static int open_parts(struct store *s, struct err *err)
         return err_set(err, rc, "opening the store: %s", err_text(rc));
     rc = seen_read(s->io, s->dir, &s->gone);
     if (rc == ERR_CORRUPT || rc == ERR_VERSION)
-        log_line(&s->c.log, LOG_WARN, "the file of dots that are gone is damaged and taken as empty",
+        log_line(&s->c.log, LOG_WARN, "the file `seen` is damaged and taken as empty",
                  LOG_C("path", s->dir));
     else if (rc != 0)
         return err_set(err, rc, "reading %s/seen: %s", s->dir, err_text(rc));

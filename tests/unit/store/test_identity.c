@@ -31,7 +31,8 @@ static void the_instance_file_has_the_bytes_of_its_format(void **state)
     identity_encode(&id, &b);
     assert_int_equal(b.size, 8 + 4 + 16 + 16 + 1 + 1 + 8 + 1 + 10 + 1 + 6 + 4 + 1 + 4);
     assert_memory_equal(b.data, "EMBRINST\1\0\0\0\1\1", 14);
-    assert_memory_equal(b.data + 44, "\1\0\115\0\0\0\0\0\0\0\012ingester-0\006zone-a\3\0\0\0\1", 33);
+    assert_memory_equal(b.data + 44,
+                        "\1\0\115\0\0\0\0\0\0\0\012ingester-0\006zone-a\3\0\0\0\1", 33);
     assert_int_equal(identity_decode(buf_view(&b), &back), 0);
     assert_memory_equal(&id, &back, sizeof id);
     for (size_t bit = 0; bit < b.size * 8; bit++) {

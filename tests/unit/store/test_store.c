@@ -111,11 +111,132 @@ static void a_push_of_several_services_and_repeats_of_itself_is_stored_once(void
     memdisk_free(&d);
 }
 
+static bool holds(struct store *s, const char *tenant, unsigned writer, unsigned seq)
+{
+    struct view *v;
+    struct vector *held = NULL;
+    assert_int_equal(store_view(s, str_c(tenant), &v), 0);
+    assert_int_equal(store_held(v, 0, 1, &held, NULL), 0);
+    bool has = vector_has(held, kit_lane(writer), seq);
+    vector_free(&held);
+    view_free(&v);
+    return has;
+}
+
+/* What a repair says is complete is held by the tenant, without rows, for good; but not a dot that
+ * the push itself repeats, whose row is what counts. */
+static void complete_dots_are_held_also_after_a_restart(void **state)
+{
+    (void)state;
+    struct memdisk *d = memdisk_new();
+    unsigned forgotten = 0;
+    struct store *s = open_store(d, &forgotten);
+    struct vector *complete = NULL;
+    struct store_appended info;
+    struct buf form = {0};
+    uint32_t lane;
+    struct kit_profile p[2] = {profile(0), profile(0)};
+    p[1].seq = 50; /* a repeat of the first */
+    kit_form(p, 2, &form);
+    assert_int_equal(vector_init(&complete), 0);
+    assert_int_equal(vector_lane(complete, kit_lane(0), &lane), 0);
+    assert_int_equal(vector_add(complete, lane, 1, 60), 0);
+    assert_int_equal(vector_lane(complete, kit_lane(8), &lane), 0);
+    assert_int_equal(vector_add(complete, lane, 7, 9), 0);
+    assert_int_equal(kit_append(s, "t", buf_view(&form), complete, &info), 0);
+    assert_int_equal(info.rows, 1);
+    assert_int_equal(info.repeats, 1);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_true(holds(s, "t", 0, 1) && holds(s, "t", 0, 50) && holds(s, "t", 0, 60));
+        assert_true(holds(s, "t", 8, 7) && holds(s, "t", 8, 9) && !holds(s, "t", 8, 10));
+        assert_false(holds(s, "other", 8, 7)); /* for this tenant only */
+        struct kit_profile q = profile(3); /* comes late: the tenant has it not, by repair's word */
+        q.writer = 8;
+        q.seq = 8;
+        assert_int_equal(kit_push(s, "t", &q, 1, &info), 0);
+        assert_int_equal(info.known, 1);
+        assert_int_equal(kit_append(s, "t", buf_view(&form), complete, &info), 0);
+        assert_int_equal(info.known, 2);
+        assert_int_equal(store_close(&s), 0);
+        s = open_store(d, &forgotten);
+    }
+    assert_int_equal(store_close(&s), 0);
+    assert_int_equal(forgotten, 0);
+    vector_free(&complete);
+    buf_reset(&form);
+    memdisk_free(&d);
+}
+
+static int note_tenant(void *arg, struct str tenant, const struct vector *held,
+                       const struct aliases *repeats)
+{
+    struct buf *names = arg;
+    buf_str(names, tenant);
+    buf_u8(names, (uint8_t)('0' + vector_size(held) + aliases_count(repeats)));
+    return 0;
+}
+
+static void all_tenants_are_walked_in_order(void **state)
+{
+    (void)state;
+    struct memdisk *d = memdisk_new();
+    unsigned forgotten = 0;
+    struct store *s = open_store(d, &forgotten);
+    struct buf names = {0};
+    static const char *const tenants[] = {"c", "a", "b"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct kit_profile p = profile(i);
+        assert_int_equal(kit_push(s, tenants[i], &p, 1, NULL), 0);
+    }
+    assert_int_equal(store_held_all(s, STR(""), note_tenant, &names), 0);
+    assert_true(str_eq(buf_view(&names), STR("a1b1c1")));
+    buf_clear(&names);
+    assert_int_equal(store_held_all(s, STR("a"), note_tenant, &names), 0);
+    assert_true(str_eq(buf_view(&names), STR("b1c1")));
+    uint8_t disk[STORE_DISK_SIZE] = {42};
+    struct view *before, *after;
+    assert_int_equal(store_view(s, STR("a"), &before), 0);
+    assert_int_equal(store_rename(s, disk), 0);
+    assert_int_equal(store_view(s, STR("a"), &after), 0);
+    assert_int_equal(view_disk(before)[0], 7);
+    assert_int_equal(view_disk(after)[0], 42);
+    view_free(&before);
+    view_free(&after);
+    buf_reset(&names);
+    assert_int_equal(store_close(&s), 0);
+    memdisk_free(&d);
+}
+
+static void a_bad_form_changes_nothing(void **state)
+{
+    (void)state;
+    struct memdisk *d = memdisk_new();
+    unsigned forgotten = 0;
+    struct store *s = open_store(d, &forgotten);
+    struct kit_profile p = profile(1);
+    struct buf form = {0};
+    struct store_stats before, after;
+    kit_form(&p, 1, &form);
+    store_stats(s, &before);
+    for (size_t cut = 0; cut < form.size; cut++)
+        assert_int_equal(kit_append(s, "t", str_of(form.data, cut), NULL, NULL), ERR_PARSE);
+    form.data[0] = 9;
+    assert_int_equal(kit_append(s, "t", buf_view(&form), NULL, NULL), ERR_VERSION);
+    store_stats(s, &after);
+    assert_memory_equal(&before, &after, sizeof before);
+    buf_reset(&form);
+    assert_int_equal(store_close(&s), 0);
+    memdisk_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_acknowledged_is_there_also_after_a_restart),
         cmocka_unit_test(a_push_of_several_services_and_repeats_of_itself_is_stored_once),
+        cmocka_unit_test(complete_dots_are_held_also_after_a_restart),
+        cmocka_unit_test(all_tenants_are_walked_in_order),
+        cmocka_unit_test(a_bad_form_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
