@@ -58,7 +58,7 @@ CXXFLAGS_ALL := -std=c++17 -D_GNU_SOURCE -Icommon $(OPT) -g -fno-omit-frame-poin
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 .DEFAULT_GOAL := all
-.PRECIOUS: %.o %.c %.h
+.PRECIOUS: $(B)/obj/%.o $(B)/obj/gen/%.o $(GEN)/%.msg.c $(GEN)/%.pb.c $(GEN)/%.pb.h
 .SUFFIXES:
 .PHONY: all help run test test-all long unit sim cluster tidy bench fuzz deps format install clean \
         opts interop build-unit build-sim build-bench build-fuzz
