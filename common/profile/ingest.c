@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "profile/ingest_priv.h"
+#include "profile/ingest_repair.h"
 #include "profile/language.h"
 #include "wire/hash.h"
 
@@ -257,13 +258,16 @@ int ingest_decoded(struct ingest *in, struct pprof *p, const struct label *label
     if (rc != 0)
         return rc;
     out->language = language_guess(p, series.items, series.count);
-    if (str_eq(str_c(out->language), STR("go")) && go_cut_shapes(p, in->arena) != 0)
+    bool is_go = str_eq(str_c(out->language), STR("go"));
+    if (is_go && go_cut_shapes(p, in->arena) != 0)
         return err_set(err, ERR_NOMEM, "no memory for a name");
     rc = ingest_split(p, in->arena, &split, err);
     if (rc != 0 && rc != ERR_NOMEM)
         out->reason = DISCARD_MALFORMED_PROFILE;
     if (rc != 0 || split.kept == 0)
         return rc;
+    if (is_go && ingest_repair(p, split.order, split.kept, in->arena) != 0)
+        return err_set(err, ERR_NOMEM, "no memory to repair stacks");
     rc = ingest_group_labels(p, in, series.items, series.count, &split, &out->reason, err);
     if (rc != 0)
         return rc;

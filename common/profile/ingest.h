@@ -4,8 +4,10 @@
  *
  * Normalising is Pyroscope's: numeric labels go; samples with a negative value, with only
  * zeros, with a dangling reference or without frames go; equal stacks add up; addresses and the
- * range of a mapping that has function names go. One stream per set of string sample labels and
- * per family of sample types: those with an equal stem before the first _ ("alloc_objects",
+ * range of a mapping that has function names go. Go's type shapes are cut from names, and stacks
+ * that its runtime cut at 32 (heap) or 64 frames (cpu) are completed at the root from others of
+ * the profile (values and leaves stay). One stream per set of string sample labels and per
+ * family of sample types: those with an equal stem before the first _ ("alloc_objects",
  * "alloc_space"), "samples" with "cpu", "contentions" with "delay"; others stand alone. Streams
  * without any value are left out.
  *
@@ -13,7 +15,7 @@
  * the 8 bytes (little-endian) of XXH3-64 of the profile, seeded by the number, low half. Equal
  * bytes sent again under equal labels are therefore the same profiles.
  *
- * Pure; one owner thread. Tests: tests/unit/profile/test_ingest.c; fuzz:
+ * Pure; one owner thread. Tests: tests/unit/profile/test_ingest*.c; fuzz:
  * tests/fuzz/fuzz_ingest.c. */
 #ifndef PROFILE_INGEST_H
 #define PROFILE_INGEST_H

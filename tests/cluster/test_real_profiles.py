@@ -1,5 +1,6 @@
 """Real profiles of real programs go in through both endpoints; what comes back equals what an independent reader
-of the same file computes."""
+of the same file computes. Stacks that Go's runtime cut are completed at the root, which the reader does not do: there
+a function's total may be larger than the reader's, never its self value or a sum."""
 
 import glob
 import gzip
@@ -53,4 +54,4 @@ def test_totals_and_tops_equal_an_independent_readers(shared, path, endpoint):
         for name, own, _ in profile.top(i, 10, by="self"):
             assert selfs[name] == own, (kind, name)
         for name, _, total in profile.top(i, 10):
-            assert sums[name] == total, (kind, name)
+            assert sums[name] == total or profile.may_be_cut() and sums[name] > total, (kind, name)

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "wire/pb.h"
 
-enum { MAX = 256 };
+enum { MAX = 256, DEPTH_MAX = 2048 };
 
 uint32_t pprof_build_string(struct pprof_build *b, struct str s)
 {
@@ -77,7 +77,7 @@ void pprof_build_sample(struct pprof_build *b, const char *stack, const char *va
                         const char *labels)
 {
     struct str rest = str_c(stack), part;
-    uint64_t path[MAX];
+    uint64_t path[DEPTH_MAX];
     size_t depth = 0;
     while (rest.len > 0 && str_cut(&rest, ';', &part))
         path[depth++] = id_of(b, function_of(b, part));

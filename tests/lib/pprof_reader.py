@@ -76,7 +76,7 @@ def flat(data):
 
 class Profile:
     def __init__(self, raw):
-        self.strings, self.types, self.samples = [], [], []
+        self.strings, self.types, self.samples, self.depths = [], [], [], []
         self.locations, self.functions, self.mappings = {}, {}, {}
         self.time = self.duration = self.period = 0
         self.period_type = None
@@ -119,6 +119,13 @@ class Profile:
                     return language
         return "unknown"
 
+    def may_be_cut(self):
+        """Go's runtime keeps 32 frames of a heap stack (before 1.23), 64 of a processor sample's."""
+        kinds, deepest = {kind for kind, _ in self.types}, max(self.depths, default=0)
+        if kinds & {"alloc_objects", "alloc_space", "inuse_objects", "inuse_space"}:
+            return self.is_go and 28 <= deepest <= 32
+        return self.is_go and "cpu" in kinds and deepest >= 60
+
     def add_location(self, data):
         ident = mapping = address = 0
         lines = []
@@ -156,6 +163,7 @@ class Profile:
                 f = flat(value)
                 if f.get(2, 0):
                     labels.append((self.strings[f.get(1, 0)], self.strings[f[2]]))
+        self.depths.append(len(ids))
         stack = [self.frames(i) for i in ids]
         if not ids or None in stack or min(values) < 0 or max(values) == 0:
             return

@@ -156,6 +156,21 @@ FORMS = {
 }
 
 
+def deep(*runs):
+    """A heap profile whose stacks are runs of locations, from the root: (first, last)."""
+    rows = b"".join(msg(2, msg(1, b"".join(uv(i) for i in range(last, first - 1, -1))) + msg(2, uv(1))) for first, last in runs)
+    last = max(b for _, b in runs)
+    return profile(samples=rows, strings=("", "alloc_space", "bytes", "main", "main.go", "k", "v"),
+                   locations=b"".join(msg(4, num(1, i) + num(3, 4096 + i) + msg(4, num(1, 1))) for i in range(1, last + 1)))
+
+
+# Stacks as Go's runtime cuts them: each shows what is missing below another's root.
+CUT = {
+    "push-go-cut": deep((1, 30), (6, 37), (7, 37)),
+    "push-go-cut-chain": deep(*((8 * i + 1, 8 * i + 32) for i in range(6))),
+}
+
+
 def write(folder, files):
     os.makedirs(folder, exist_ok=True)
     for name, data in files.items():
@@ -169,7 +184,7 @@ def main():
     if len(sys.argv) > 1:
         corpora = sys.argv[1]
         write(os.path.join(corpora, "pprof"), CASES)
-        write(os.path.join(corpora, "ingest"), {**{"push-" + k: v for k, v in CASES.items()}, **REQUESTS})
+        write(os.path.join(corpora, "ingest"), {**{"push-" + k: v for k, v in CASES.items()}, **REQUESTS, **CUT})
         write(os.path.join(corpora, "multipart"), MULTIPARTS)
         write(os.path.join(corpora, "form"), FORMS)
 

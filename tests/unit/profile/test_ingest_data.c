@@ -18,6 +18,7 @@
 #include "profile/ingest.h"
 #include "profile/labels.h"
 #include "wire/compress.h"
+#include "wire/pb.h"
 
 enum { FILE_MAX = 1 << 20, UNPACKED_MAX = 4 << 20 };
 
@@ -100,6 +101,8 @@ static void totals_of_real_profiles_are_the_readers(void **state)
         {"go-heap.pb.gz", STR_INIT("alloc_space"), 5875570117},
         {"go-heap.pb.gz", STR_INIT("inuse_objects"), 326},
         {"go-heap.pb.gz", STR_INIT("inuse_space"), 64774},
+        {"go-heap-cut.pb.gz", STR_INIT("alloc_objects"), 2533},
+        {"go-heap-cut.pb.gz", STR_INIT("alloc_space"), 4135488},
         {"node-heap.pb.gz", STR_INIT("inuse_objects"), 236923},
         {"node-heap.pb.gz", STR_INIT("inuse_space"), 16231733},
         {"node-wall.pb.gz", STR_INIT("sample"), 470},
@@ -129,6 +132,43 @@ static void totals_of_real_profiles_are_the_readers(void **state)
         assert_int_equal(total, want[i].total);
         buf_reset(&wire);
     }
+}
+
+/* Bytes below a function at the root: of stacks that begin with it. */
+static uint64_t bytes_below(const struct form *f, struct str root)
+{
+    const struct form_profile *p = &f->profiles[0];
+    struct str bytes = p->columns[1].bytes;
+    uint64_t sum = 0;
+    assert_true(str_eq(p->members[1].type, STR("alloc_space")));
+    assert_false(p->columns[1].proportional);
+    for (uint32_t i = 0; i < p->samples; i++) {
+        uint32_t n = p->nodes[i];
+        uint64_t v = 0;
+        assert_int_equal(pb_varint(&bytes, &v), 0);
+        while (f->nodes[n].parent != 0)
+            n = f->nodes[n].parent;
+        const struct form_location *l = &f->locations[f->nodes[n].location];
+        uint32_t outer = f->lines[l->first_line + l->line_count - 1].function;
+        if (str_eq(f->strings[f->functions[outer].name], root))
+            sum += v;
+    }
+    return sum;
+}
+
+static void stacks_that_gos_runtime_cut_begin_at_its_main_again(void **state)
+{
+    (void)state;
+    struct ingest in;
+    struct ingest_result result;
+    const struct form *f = NULL;
+    read_file("tests/data", "go-heap-cut.pb.gz");
+    assert_int_equal(gzip_unpack(buf_view(&file), UNPACKED_MAX, &raw, NULL), 0);
+    assert_int_equal(take(buf_view(&raw), &in, &result, NULL), 0);
+    assert_int_equal(form_view(in.form, &f), 0);
+    /* 3109504 as the runtime wrote it; all that the program allocated, after it. */
+    assert_int_equal(bytes_below(f, STR("runtime.main")), 4133504);
+    assert_int_equal(bytes_below(f, STR("main.eval")), 0);
 }
 
 static void pythons_labels_divide_its_profile(void **state)
@@ -184,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         T(totals_of_real_profiles_are_the_readers),
+        T(stacks_that_gos_runtime_cut_begin_at_its_main_again),
         T(pythons_labels_divide_its_profile),
         T(broken_files_have_the_outcome_that_their_name_says),
     };
