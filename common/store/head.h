@@ -7,7 +7,8 @@
  *
  * Pure. Two kinds of writers, each one at a time by locks of the caller: `define` makes tenants,
  * partitions, streams, sets and lanes; `partition` appends to one partition and its streams.
- * Readers need no lock once they have a tenant. Tests: tests/unit/store/test_replay.c, test_store_model.c. */
+ * Readers need no lock once they have a tenant.
+ * Tests: tests/unit/store/test_replay.c, test_store_model.c. */
 #ifndef STORE_HEAD_H
 #define STORE_HEAD_H
 

@@ -96,10 +96,10 @@ typedef void (*store_done_fn)(void *arg, int rc, const struct store_appended *in
 
 /* Append all profiles of a form. A profile whose dot or key is known stores no second row.
  * `complete` (may be NULL): the form has all profiles of the tenant with these dots.
- * Returns 0, and then calls `done` exactly once, perhaps before it returns; or, with nothing of
- * the push visible now or later and without a call: ERR_PARSE or ERR_VERSION (bad form),
- * ERR_LIMIT (too large, or memory), ERR_NOSPC (disk full; err says where), ERR_IO, ERR_CLOSED,
- * ERR_NOMEM. The arguments are borrowed until it returns. */
+ * Returns 0, and then calls `done` exactly once, perhaps before it returns. Or, without a call and
+ * with nothing of the push visible now or later: ERR_PARSE or ERR_VERSION (bad form), ERR_LIMIT
+ * (too large, or memory), ERR_NOMEM; and with perhaps a part of it in the log: ERR_NOSPC (disk
+ * full; err says where), ERR_IO, ERR_CLOSED. The arguments are borrowed until it returns. */
 int store_append(struct store *s, struct str tenant, struct str form,
                  const struct vector *complete, store_done_fn done, void *arg, struct err *err);
 
