@@ -104,6 +104,25 @@ void coverage_unref(struct coverage *c)
     mem_free(c);
 }
 
+/* As vector_copy(), but with the lanes that are empty so far: lane i must stay lane i. */
+static int copy_dots(struct vector **out, const struct vector *from)
+{
+    struct vector *v = NULL;
+    int rc = vector_init(&v);
+    for (uint32_t i = 0; i < vector_count(from) && rc == 0; i++) {
+        uint32_t lane;
+        rc = vector_lane(v, vector_name(from, i), &lane);
+        ASSERT(rc != 0 || lane == i);
+    }
+    if (rc == 0)
+        rc = vector_union(v, from);
+    if (rc != 0)
+        vector_free(&v);
+    else
+        *out = v;
+    return rc;
+}
+
 /* A view takes its reference under the store's lock, as the caller holds it: one reference means
  * that nobody else can look. */
 int coverage_add(struct coverage **cp, const struct head *h, const struct wal_dot *dots,
@@ -117,7 +136,7 @@ int coverage_add(struct coverage **cp, const struct head *h, const struct wal_do
         if (mine == NULL)
             return ERR_NOMEM;
         atomic_init(&mine->refs, 1);
-        int rc = vector_copy(&mine->dots, c->dots);
+        int rc = copy_dots(&mine->dots, c->dots);
         if (rc != 0) {
             mem_free(mine);
             return rc;
