@@ -439,11 +439,29 @@ static void unlock_shelves(struct push *p)
         pthread_mutex_unlock(&p->groups[--p->locked].shelf->lock);
 }
 
+/* What no vector takes as a lane must not get into the log: nothing could be answered for it, and
+ * no start could read it. */
+static int check_lanes(struct push *p)
+{
+    for (uint32_t i = 0; i < p->form.lane_count; i++) {
+        const struct form_lane *l = &p->form.lanes[i];
+        bool good = l->count >= 1 && l->count <= DOTS_SET_MAX;
+        for (uint32_t k = 0; good && k < l->count; k++)
+            good = l->instances[k].len >= 1 && l->instances[k].len <= DOTS_ID_MAX;
+        if (!good)
+            return err_set(p->err, ERR_PARSE, "append form: the set of a lane is not a set of "
+                                              "instance ids");
+    }
+    return 0;
+}
+
 static int prepare(struct push *p, struct str form)
 {
     int rc = arena_init(&p->arena, 0, p->s->c.requests);
     if (rc == 0)
         rc = form_open(&p->form, form, &p->s->c.form, p->arena, p->err);
+    if (rc == 0)
+        rc = check_lanes(p);
     if (rc == 0)
         rc = tenant_get(p->s, p->tenant_name, &p->tenant);
     if (rc == 0)

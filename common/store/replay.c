@@ -117,7 +117,7 @@ static int define_lane(struct replay *r, struct str in)
     int rc = fresh(head_lane(r->head, (const uint8_t *)writer.data, set, &id, &made), &made);
     if (rc == 0)
         rc = vector_lane(r->rows, head_lane_at(r->head, id)->name, &index);
-    return rc;
+    return rc == ERR_INVAL ? ERR_CORRUPT : rc;
 }
 
 static int define(struct replay *r, struct str in)
