@@ -223,7 +223,9 @@ long: deps
 	$(PYTHON) tests/lib/run.py long --build $(B)
 interop: all
 	$(PYTHON) tests/lib/run.py interop --build $(B)
+# The demo is Python, which a bare machine does not have before install-deps.
 run:
+	@[ -x $(PYTHON) ] || scripts/install-deps
 	@scripts/demo
 
 fuzz:
