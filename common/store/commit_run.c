@@ -206,12 +206,13 @@ static void close_files(struct gen *g)
     }
 }
 
-/* A write or a sync failed: the log ends at what was committed, everybody who waits is refused. */
-static void end_generation(struct commit *c, struct gen *g, int rc)
+/* A write or a sync failed: the log ends at what was committed, everybody who waits is refused.
+ * Under log_lock, which is released: nobody may look in between, while records are dropped and
+ * their dots are still known. */
+static void end_generation_locked(struct commit *c, struct gen *g, int rc)
 {
     struct store *s = c->s;
     struct list waiters;
-    pthread_mutex_lock(&s->log_lock);
     wal_seal(g->wal);
     wal_pos end = wal_committed(g->wal);
     s->open = NULL;
@@ -290,14 +291,14 @@ static bool commit_batch(struct commit *c)
     pthread_mutex_lock(&s->log_lock);
     wal_pos end = b.end;
     wal_batch_done(g->wal, rc);
-    list_init(&waiters);
-    if (rc == 0)
-        take_waiters(s, end, 0, &waiters);
+    if (rc != 0) {
+        end_generation_locked(c, g, rc);
+        return true;
+    }
+    take_waiters(s, end, 0, &waiters);
     pthread_cond_broadcast(&s->room);
     pthread_mutex_unlock(&s->log_lock);
     answer(s, &waiters);
-    if (rc != 0)
-        end_generation(c, g, rc);
     return true;
 }
 
@@ -354,8 +355,10 @@ static void sync_when_due(struct commit *c, bool now)
     struct gen *g = c->s->open;
     int rc = sync_segment(c, g, c->dirty_segment);
     c->dirty = false;
-    if (rc != 0)
-        end_generation(c, g, rc);
+    if (rc != 0) {
+        pthread_mutex_lock(&c->s->log_lock);
+        end_generation_locked(c, g, rc);
+    }
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
