@@ -64,8 +64,6 @@ static int define_group(struct push *p, struct group *g)
     for (uint32_t i = 0; i < g->count && rc == 0; i++)
         if (g->items[i].fate != FATE_KNOWN)
             rc = define_item(p, g, &g->items[i]);
-    if (rc == 0 && g->repeats > 0)
-        rc = head_reserve_aliases(p->head_tenant, g->repeats);
     return rc;
 }
 
@@ -339,9 +337,11 @@ static int put_aliases(struct push *p)
                 record_alias_entry(p->head_tenant->id, &p->groups[i].items[k].alias, &b);
     struct str piece = buf_view(&b);
     wal_pos pos;
-    pthread_mutex_lock(&p->s->define_lock);
+    pthread_mutex_lock(&p->s->define_lock); /* the list is the tenant's, of all its services */
+    int rc = b.error != 0 ? b.error : head_reserve_aliases(p->head_tenant, n);
     pthread_mutex_lock(&p->s->log_lock);
-    int rc = b.error != 0 ? b.error : put_locked(p, &piece, 1, NULL, 0, &pos);
+    if (rc == 0)
+        rc = put_locked(p, &piece, 1, NULL, 0, &pos);
     for (uint32_t i = 0; i < p->group_count && rc == 0; i++) {
         for (uint32_t k = 0; k < p->groups[i].count; k++) {
             struct item *it = &p->groups[i].items[k];

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -146,10 +147,59 @@ static void a_lane_whose_name_no_vector_keeps_is_refused_and_nothing_is_written(
     memdisk_free(&d);
 }
 
+enum { THREADS = 4, REPEATS = 500 };
+
+struct repeater {
+    struct store *s;
+    unsigned id;
+    unsigned failed;
+};
+
+static void *repeat_all(void *arg)
+{
+    static const char *const services[THREADS] = {"a", "b", "c", "d"};
+    struct repeater *me = arg;
+    for (unsigned i = 0; i <= REPEATS; i++) {
+        struct kit_profile p[2] = {profile(0, me->id, i + 1), profile(i + 1, me->id + 4, i + 1)};
+        struct store_appended info;
+        p[0].service = p[1].service = services[me->id];
+        p[1].samples = 300; /* gives the others time between its plan and its records */
+        me->failed += kit_push(me->s, "t", p, 2, &info) != 0 || info.repeats != (i > 0);
+    }
+    return NULL;
+}
+
+/* Services of one tenant share its list of repeats and are pushed to side by side. */
+static void repeats_of_several_services_at_once_all_find_room(void **state)
+{
+    (void)state;
+    struct memdisk *d = memdisk_new();
+    unsigned forgotten = 0;
+    struct store *s = open_store(d, &forgotten);
+    struct repeater r[THREADS];
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        r[i] = (struct repeater){.s = s, .id = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, repeat_all, &r[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    struct view *v;
+    assert_int_equal(store_view(s, STR("t"), &v), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(r[i].failed, 0);
+        assert_true(holds(v, i, REPEATS + 1));
+    }
+    view_free(&v);
+    assert_int_equal(store_close(&s), 0);
+    memdisk_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lane_of_repeats_alone_keeps_the_numbers_of_the_lanes_behind_it),
+        cmocka_unit_test(repeats_of_several_services_at_once_all_find_room),
         cmocka_unit_test(a_lane_whose_name_no_vector_keeps_is_refused_and_nothing_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
