@@ -170,18 +170,29 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
+static uint64_t load64(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
 uint64_t str_hash(struct str s)
 {
-    uint64_t h = 0x9e3779b97f4a7c15u ^ s.len;
-    size_t i = 0;
-    for (; i + 8 <= s.len; i += 8) {
-        uint64_t w;
-        memcpy(&w, s.data + i, 8);
-        h = mix(h ^ w, 0xa0761d6478bd642fu);
-    }
+    const char *p = s.data;
+    size_t left = s.len;
+    uint64_t h = 0x9e3779b97f4a7c15u ^ left;
     uint64_t w = 0;
-    if (i < s.len)
-        memcpy(&w, s.data + i, s.len - i);
+    if (s.len >= 8) {
+        for (; left > 16; left -= 16, p += 16)
+            h = mix(h ^ load64(p), 0xa0761d6478bd642fu ^ load64(p + 8));
+        if (left > 8)
+            h = mix(h ^ load64(p), 0xa0761d6478bd642fu);
+        w = load64(p + left - 8); /* the last 8, some of them for the second time */
+    } else {
+        for (; left > 0; left--)
+            w = w << 8 | (unsigned char)*p++;
+    }
     h = mix(h ^ w, 0xe7037ed1a0b428dbu);
     return mix(h, 0x8ebc6af09c88c6e3u);
 }

@@ -47,11 +47,30 @@ static uint64_t uv_long(struct reader *r, const char *what)
     return 0;
 }
 
+/* Up to 8 bytes at once: the end is the clear high bit, then the gaps between groups of 7 bits are
+ * closed, without a loop. */
 static inline uint64_t uv(struct reader *r, const char *what)
 {
     if (r->p < r->end && *r->p < 0x80)
         return *r->p++;
-    return uv_long(r, what);
+    if (left(r) < 8)
+        return uv_long(r, what);
+    uint64_t w;
+    memcpy(&w, r->p, sizeof w);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    w = __builtin_bswap64(w);
+#endif
+    uint64_t stop = ~w & 0x8080808080808080u;
+    if (stop == 0)
+        return uv_long(r, what);
+    stop &= 0 - stop;                /* of the last byte */
+    if ((w & (stop - (stop >> 7))) == 0) /* which is zero: not the shortest form */
+        return uv_long(r, what);
+    w &= (stop - 1) & 0x7f7f7f7f7f7f7f7fu;
+    w = (w & 0x7f007f007f007f00u) >> 1 | (w & 0x007f007f007f007fu);
+    w = (w & 0x3fff00003fff0000u) >> 2 | (w & 0x00003fff00003fffu);
+    r->p += ((unsigned)__builtin_ctzll(stop) >> 3) + 1;
+    return (w & 0x0fffffff00000000u) >> 4 | (w & 0x0fffffffu);
 }
 
 static int64_t zigzag(uint64_t v)
@@ -60,7 +79,7 @@ static int64_t zigzag(uint64_t v)
 }
 
 /* A number below `bound`. */
-static uint32_t index_below(struct reader *r, uint64_t bound, const char *what)
+static inline uint32_t index_below(struct reader *r, uint64_t bound, const char *what)
 {
     const uint8_t *at = r->p;
     uint64_t v = uv(r, what);

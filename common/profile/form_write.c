@@ -18,11 +18,8 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-/* Room for `more` entries of `size` bytes behind count. */
-static int reserve(struct form_writer *w, struct list32 *l, size_t size, uint32_t more)
+static int list_grow(struct form_writer *w, struct list32 *l, size_t size, uint32_t more)
 {
-    if (l->cap - l->count >= more)
-        return 0;
     if (l->count > SYMBOLS_MAX - more || more > SYMBOLS_MAX)
         return ERR_LIMIT;
     uint32_t cap = l->cap == 0 ? 64 : l->cap * 2;
@@ -36,6 +33,12 @@ static int reserve(struct form_writer *w, struct list32 *l, size_t size, uint32_
     l->data = data;
     l->cap = cap;
     return 0;
+}
+
+/* Room for `more` entries of `size` bytes behind count. */
+static inline int reserve(struct form_writer *w, struct list32 *l, size_t size, uint32_t more)
+{
+    return l->cap - l->count >= more ? 0 : list_grow(w, l, size, more);
 }
 
 static int table_rehash(struct form_writer *w, struct table *t, uint32_t slots)
@@ -57,13 +60,11 @@ static int table_rehash(struct form_writer *w, struct table *t, uint32_t slots)
 }
 
 /* At most half full after one more entry. */
-static int table_room(struct form_writer *w, struct table *t)
+static inline int table_room(struct form_writer *w, struct table *t)
 {
-    if (t->slots == NULL)
-        return table_rehash(w, t, TABLE_FIRST);
-    if (t->count < (t->mask + 1) / 2)
+    if (t->slots != NULL && t->count < (t->mask + 1) / 2)
         return 0;
-    return table_rehash(w, t, (t->mask + 1) * 2);
+    return table_rehash(w, t, t->slots == NULL ? TABLE_FIRST : (t->mask + 1) * 2);
 }
 
 /* Walk of the slots whose hash is equal: entry, or UINT32_MAX at a free slot (*at). */

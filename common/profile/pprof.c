@@ -190,9 +190,8 @@ static const uint8_t *skip(const uint8_t *p, const uint8_t *end, const uint8_t *
     }
 }
 
-/* Reads a field, others than numbers and bytes are skipped. NULL when it is broken. */
-static inline const uint8_t *field(const uint8_t *p, const uint8_t *end, const uint8_t *safe,
-                                   struct field *f)
+static const uint8_t *field_any(const uint8_t *p, const uint8_t *end, const uint8_t *safe,
+                                struct field *f)
 {
     uint64_t tag, v;
     p = varint(p, end, safe, &tag);
@@ -211,6 +210,19 @@ static inline const uint8_t *field(const uint8_t *p, const uint8_t *end, const u
         return varint(p, end, safe, &f->value);
     f->tag = 0;
     return skip(p, end, safe, tag);
+}
+
+/* Reads a field, others than numbers and bytes are skipped. NULL when it is broken. Most are short
+ * messages and strings, with one byte for the tag and one for the length. */
+static inline const uint8_t *field(const uint8_t *p, const uint8_t *end, const uint8_t *safe,
+                                   struct field *f)
+{
+    if (UNLIKELY(p >= safe) || (p[0] & 0x87) != WIRE_BYTES || p[0] < 8 || p[1] >= 0x80 ||
+        end - p < 2 + (ptrdiff_t)p[1])
+        return field_any(p, end, safe, f);
+    f->tag = p[0];
+    f->data = p + 2;
+    return f->end = p + 2 + p[1];
 }
 
 /* An index as the wire has it: negative and huge ones become PPROF_NONE. */

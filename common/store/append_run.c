@@ -457,7 +457,7 @@ static int check_lanes(struct push *p)
 
 static int prepare(struct push *p, struct str form)
 {
-    int rc = arena_init(&p->arena, 0, p->s->c.requests);
+    int rc = arenas_take(&p->s->arenas, &p->arena);
     if (rc == 0)
         rc = form_open(&p->form, form, &p->s->c.form, p->arena, p->err);
     if (rc == 0)
@@ -550,7 +550,7 @@ static void push_reset(struct push *p)
     vector_free(&p->cover);
     mem_free(p->waiter);
     gen_unref(p->g);
-    arena_free(&p->arena);
+    arenas_give(&p->s->arenas, &p->arena);
 }
 
 int store_append(struct store *s, struct str tenant, struct str form,

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arenas.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "store/head.h"
@@ -97,6 +98,7 @@ struct store {
     struct store_config c;
     char *dir;
     struct store_file *lock_file;
+    struct arenas arenas; /* of appends */
 
     pthread_mutex_t lock;
     struct catalogue *catalogue;

@@ -9,6 +9,7 @@
 #include "store/store_priv.h"
 
 enum { BUFFER_BYTES = 32 << 20, LINGER_US = 1000, SYNC_INTERVAL_MS = 1000, RETRY_MS = 1000 };
+enum { APPEND_KEPT = 2 << 20 }; /* bytes of an append's memory, at most, for the next one */
 
 static int with_defaults(struct store *s, struct err *err)
 {
@@ -105,6 +106,7 @@ static void store_free(struct store *s)
     pthread_mutex_destroy(&s->swap_lock);
     pthread_cond_destroy(&s->work);
     pthread_cond_destroy(&s->room);
+    arenas_reset(&s->arenas);
     mem_free(s->dir);
     mem_free(s);
 }
@@ -153,6 +155,7 @@ int store_open(struct store **out, const struct store_config *c, const struct st
     err_reset(err);
     s->io = io;
     s->c = *c;
+    arenas_init(&s->arenas, 0, APPEND_KEPT, c->requests);
     list_init(&s->waiters);
     int rc = init_locks(s);
     if (rc != 0) {

@@ -88,6 +88,7 @@ int main(int argc, char **argv)
         status = 1;
     }
     node_free(&d.node);
+    pusher_reset(&d.pusher);
     writer_free(&d.writer); /* after the clients: their last calls end in it */
     return status;
 }

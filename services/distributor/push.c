@@ -13,7 +13,7 @@
 #include "rpc/server.h"
 #include "wire/compress.h"
 
-enum { MESSAGE_MAX = 2048 };
+enum { MESSAGE_MAX = 2048, ARENA_FIRST = 64 << 10, ARENA_KEPT = 4 << 20 };
 
 const struct metric_row push_metric_rows[] = {
     METRIC_COUNTER_VEC_ROW(push_metrics, discarded_samples, 0, "discarded_samples_total",
@@ -38,7 +38,8 @@ struct unpacked {
     struct buf bytes;
 };
 
-/* One request on its way. Owns its arena; freed when it is answered. */
+/* One request on its way; freed when it is answered. Arena, form and unpacked bytes are there only
+ * while a pool thread fills it: the next request then finds their memory in the caches. */
 struct push {
     struct pusher *owner;
     struct http_req *req;
@@ -62,11 +63,7 @@ struct push {
 static void push_free(struct push *p)
 {
     write_free(&p->write);
-    for (struct unpacked *u = p->unpacked; u != NULL; u = u->next)
-        buf_reset(&u->bytes);
-    mem_free(p->streams);
     buf_reset(&p->message);
-    arena_free(&p->arena);
     mem_free(p);
 }
 
@@ -195,22 +192,32 @@ static void take_profile(struct push *push, size_t index, struct str raw,
     push_note(push, index, rc, &r, &err);
 }
 
+/* What only filling needed. */
+static void drop_scratch(struct push *push)
+{
+    for (struct unpacked *u = push->unpacked; u != NULL; u = u->next)
+        buf_reset(&u->bytes);
+    push->unpacked = NULL;
+    push->form = NULL;
+    mem_free(push->streams);
+    push->streams = NULL;
+    arenas_give(&push->owner->arenas, &push->arena);
+}
+
 static void run_fill(void *arg)
 {
     struct push *push = arg;
     struct err err = {0};
-    int rc = arena_init(&push->arena, 64 * 1024, NULL);
+    int rc = arenas_take(&push->owner->arenas, &push->arena);
     if (rc == 0)
         rc = form_begin(&push->form, push->arena);
-    if (rc != 0) {
-        push->code = rc;
-        return;
+    if (rc == 0) {
+        push->fill(push->arg, push);
+        if (push->stream_count > 0)
+            rc = write_init(&push->write, push->owner->writer, push->tenant, push->form,
+                            push->streams, push->stream_count, &err);
     }
-    push->fill(push->arg, push);
-    if (push->stream_count == 0)
-        return;
-    rc = write_init(&push->write, push->owner->writer, push->tenant, push->form, push->streams,
-                    push->stream_count, &err);
+    drop_scratch(push);
     if (rc != 0) {
         push->code = rc;
         buf_clear(&push->message);
@@ -337,5 +344,11 @@ int push_register(struct pusher *p, struct rpc_server *rpc, struct err *err)
     limits.json_bytes_max = (size_t)p->body_max;
     method.arg = p;
     method.body_max = (size_t)p->body_max;
+    arenas_init(&p->arenas, ARENA_FIRST, ARENA_KEPT, NULL);
     return rpc_server_add(rpc, &method, 1, err);
+}
+
+void pusher_reset(struct pusher *p)
+{
+    arenas_reset(&p->arenas);
 }

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "base/arenas.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -43,10 +44,14 @@ struct pusher {
     uint64_t body_max; /* bytes of a request, and of its profiles unpacked */
     struct push_metrics *metrics;
     int64_t (*now_ns)(void);
+    struct arenas arenas; /* of push_register(); pusher_reset() frees what is kept */
 };
 
 /* Register Push. */
 int push_register(struct pusher *p, struct rpc_server *rpc, struct err *err);
+
+/* Free what is kept between requests, after the last one. */
+void pusher_reset(struct pusher *p);
 
 /* Register /ingest and /pyroscope/ingest. */
 int ingest_register(struct pusher *p, struct http_server *http, struct err *err);
@@ -74,7 +79,8 @@ struct ingest push_ingest(struct push *push);
 void push_note(struct push *push, size_t index, int rc, const struct ingest_result *r,
                const struct err *err);
 
-/* A buffer that lives as long as the push, for what a form borrows from. NULL: no memory. */
+/* A buffer that lives until `fill` has ended and its form is written, for what that borrows from.
+ * NULL: no memory. */
 struct buf *push_buffer(struct push *push);
 
 /* The same for small things. */
