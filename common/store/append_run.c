@@ -411,8 +411,7 @@ static int enter(struct push *p)
     if (s->stopping)
         rc = err_set(p->err, ERR_CLOSED, "the store is closing");
     else if (s->open == NULL && s->refusal == ERR_NOSPC)
-        rc = err_set(p->err, ERR_NOSPC, "no space left in %s: %" PRIu64 " bytes are free", s->dir,
-                     s->io->free_bytes(s->io->self, s->dir));
+        rc = ERR_NOSPC;
     else if (s->open == NULL)
         rc = err_set(p->err, ERR_IO, "the log in %s cannot be written: %s", s->dir,
                      err_text(s->refusal));
@@ -570,7 +569,10 @@ int store_append(struct store *s, struct str tenant, struct str form,
     }
     if (rc == 0)
         await(&p, done, arg);
-    if (rc != 0 && p.err->code == 0)
+    if (rc == ERR_NOSPC)
+        err_set(p.err, rc, "no space left in %s: %" PRIu64 " bytes are free", s->dir,
+                s->io->free_bytes(s->io->self, s->dir));
+    else if (rc != 0 && p.err->code == 0)
         err_set(p.err, rc, "append: %s", err_text(rc));
     if (rc == ERR_NOSPC) {
         pthread_mutex_lock(&s->lock);

@@ -42,7 +42,8 @@ void commit_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ns)
 static int write_header(struct store *s, struct gen *g, struct store_file *f, uint32_t segment)
 {
     uint8_t bytes[WAL_HEADER_SIZE];
-    struct wal_header h = {.generation = g->number,
+    struct wal_header h = {.flags = s->c.sync == STORE_SYNC_ALWAYS ? 0 : WAL_LAX,
+                           .generation = g->number,
                            .segment = segment,
                            .salt = g->salt,
                            .created = clock_wall_ms()};
@@ -394,10 +395,16 @@ static int seal(struct commit *c)
     if (g == NULL)
         return s->refusal;
     wal_pos end = wal_committed(g->wal);
-    struct gen_segment *seg = segs_at(&g->segments, wal_segment(end));
-    int rc = s->c.sync == STORE_SYNC_ALWAYS ? 0 : sync_segment(c, g, wal_segment(end));
+    uint32_t last = wal_segment(end - 1); /* a full one ends where the next one would begin */
+    struct gen_segment *seg = segs_at(&g->segments, last);
+    uint32_t from = s->c.sync == STORE_SYNC_ALWAYS    ? last + 1
+                    : s->c.sync == STORE_SYNC_INTERVAL ? last
+                                                       : 0;
+    int rc = 0;
+    for (uint32_t i = from; i <= last && rc == 0; i++)
+        rc = sync_segment(c, g, i);
     if (rc == 0) /* give back the room that was kept; a failure costs only that */
-        (void)s->io->truncate(s->io->self, seg->file, wal_offset(end));
+        (void)s->io->truncate(s->io->self, seg->file, end - wal_pos_of(last, 0));
     return rc;
 }
 

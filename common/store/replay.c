@@ -393,10 +393,13 @@ static int run_segment(struct replay *r, struct wal_cursor *c, uint32_t i, struc
         int rc = wal_read(c, &body);
         if (rc == 0)
             return 1;
-        if (rc == 1)
+        bool whole = rc == 1;
+        if (whole)
             rc = replay_record(r, body, wal_pos_of(i, c->body_at));
         if (rc == ERR_CORRUPT) {
             c->at = start;
+            if (whole) /* no crash leaves that */
+                damage(r, "a record whose checksum fits cannot be read");
             return 0;
         }
         if (rc == ERR_VERSION)
@@ -443,12 +446,15 @@ int replay_run(struct replay *r, const struct replay_segment *segments, uint32_t
         if (rc <= 0)
             return rc;
         struct wal_cursor c = cursor_of(&segments[i], h.salt);
+        r->lax = r->lax || (h.flags & WAL_LAX) != 0;
         uint64_t before = r->records;
         rc = run_segment(r, &c, i, err);
         if (rc < 0)
             return rc;
         if (i == 0 || r->records > before)
             r->used_segments = i + 1;
+        if (r->verdict == REPLAY_DAMAGE)
+            return 0;
         if (r->limit != WAL_POS_NONE) {
             if (wal_pos_of(i, c.at) >= r->limit)
                 return 0;

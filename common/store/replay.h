@@ -47,6 +47,7 @@ struct replay {
     uint32_t used_segments;  /* segments with a header worth keeping: 0 .. used - 1 */
     uint64_t records, profiles, samples, bytes, torn_bytes;
     bool sealed;             /* there was a SEAL */
+    bool lax;                /* WAL_LAX in the header of a segment */
     struct replay_ended *ended;
     size_t ended_count;
     const char *why;         /* of damage; static */

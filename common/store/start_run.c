@@ -348,7 +348,9 @@ static int move_aside(struct store *s, uint64_t generation, uint32_t segment)
 /* The file in which the log ends is cut to its end, so that no later start judges it again. */
 static int cut_back(struct store *s, struct found *f, bool aside)
 {
-    uint32_t last = wal_segment(f->replay.end), offset = wal_offset(f->replay.end);
+    /* A full last segment ends where the next one would begin. */
+    uint32_t last = wal_segment(f->replay.end - 1);
+    uint64_t offset = f->replay.end - wal_pos_of(last, 0);
     if (last >= f->files)
         return 0;
     struct gen_segment *seg = segs_at(&f->gen->segments, last);
@@ -395,12 +397,23 @@ static int clear_up(struct start *st, struct found *f)
     return rc;
 }
 
+/* The newest records, of which nothing may be left, were acknowledged before they were synced,
+ * whatever is configured now. */
+static bool was_lax(const struct start *st)
+{
+    for (size_t i = 0; i < st->found_count; i++)
+        if (st->found[i].replay.lax || st->found[i].replay.records > 0)
+            return st->found[i].replay.lax;
+    return false;
+}
+
 /* The disk gets a new name before anything is cut, when it forgets. */
 static int rename_disk(struct start *st, struct err *err)
 {
     struct store *s = st->s;
     uint8_t disk[STORE_DISK_SIZE];
-    if (s->c.sync != STORE_SYNC_ALWAYS && !s->c.stopped && st->found_count > 0)
+    bool lax = (s->c.sync != STORE_SYNC_ALWAYS && st->found_count > 0) || was_lax(st);
+    if (lax && !s->c.stopped)
         need_name(st, "wal-sync is not always and the last stop was not clean");
     if (st->cause == NULL)
         return 0;

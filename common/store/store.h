@@ -158,7 +158,7 @@ struct store_stats {
     uint64_t failures;                                 /* generations ended by a fault */
     uint64_t refused_nospace;                          /* appends */
     uint64_t tenants, partitions, streams;             /* in all heads */
-    bool writable;                                     /* false: pushes get 503 at the moment */
+    bool writable;                                     /* false: pushes get 503, or soon will */
 };
 
 /* Figures at this moment. */

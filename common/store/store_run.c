@@ -200,7 +200,7 @@ void store_stats(struct store *s, struct store_stats *out)
 {
     struct catalogue *c = catalogue_get(s);
     pthread_mutex_lock(&s->log_lock);
-    bool writable = s->open != NULL;
+    bool writable = s->open != NULL && wal_room_error(s->open->wal) == 0;
     pthread_mutex_unlock(&s->log_lock);
     pthread_mutex_lock(&s->lock);
     *out = s->stats;

@@ -26,6 +26,7 @@ struct wal {
     uint32_t segment, offset; /* of the next record */
     uint32_t ready;           /* last segment that may be written */
     int room_error;           /* why the one after it is not there; 0: not known */
+    bool starved;             /* a record did not fit, and there was no next segment */
     bool sealed;
     size_t pending;
     uint64_t records;
@@ -71,6 +72,7 @@ void wal_header_put(const struct wal_header *h, uint8_t out[WAL_HEADER_SIZE])
     memset(out, 0, WAL_HEADER_SIZE);
     memcpy(out, magic, sizeof magic);
     put32(out + 8, WAL_VERSION);
+    put32(out + 12, h->flags);
     put64(out + 16, h->generation);
     put32(out + 24, h->segment);
     put32(out + 28, h->salt);
@@ -85,9 +87,10 @@ int wal_header_read(struct str bytes, struct wal_header *out)
     if (bytes.len < WAL_HEADER_SIZE || memcmp(p, magic, sizeof magic) != 0 ||
         get32(p + 60) != store_crc(0, p, 60))
         return ERR_CORRUPT;
-    if (get32(p + 8) != WAL_VERSION || get32(p + 12) != 0)
+    if (get32(p + 8) != WAL_VERSION || (get32(p + 12) & ~(uint32_t)WAL_LAX) != 0)
         return ERR_VERSION;
-    *out = (struct wal_header){.generation = get64(p + 16),
+    *out = (struct wal_header){.flags = get32(p + 12),
+                               .generation = get64(p + 16),
                                .segment = get32(p + 24),
                                .salt = get32(p + 28),
                                .created = (wall_ms)get64(p + 32)};
@@ -207,7 +210,8 @@ int wal_put(struct wal *w, const struct str *pieces, unsigned count, const struc
     ASSERT(length > 0);
     uint32_t size = record_size(length), segment = w->segment, offset = w->offset;
     if (offset + size > w->segment_bytes) {
-        if (segment + 1 > w->ready)
+        w->starved = segment + 1 > w->ready;
+        if (w->starved)
             return w->room_error != 0 ? w->room_error : ERR_AGAIN;
         segment++;
         offset = WAL_HEADER_SIZE;
@@ -343,7 +347,7 @@ uint64_t wal_records(const struct wal *w)
 bool wal_wants_segment(const struct wal *w, uint32_t *segment)
 {
     if (w->sealed || w->ready != w->segment || w->ready + 1 >= WAL_SEGMENTS_MAX ||
-        w->offset < w->segment_bytes / 4 * 3)
+        (w->offset < w->segment_bytes / 4 * 3 && !w->starved))
         return false;
     *segment = w->ready + 1;
     return true;
@@ -354,11 +358,17 @@ void wal_segment_ready(struct wal *w, uint32_t segment)
     ASSERT(segment == w->ready + 1);
     w->ready = segment;
     w->room_error = 0;
+    w->starved = false;
 }
 
 void wal_segment_failed(struct wal *w, int code)
 {
     w->room_error = code;
+}
+
+int wal_room_error(const struct wal *w)
+{
+    return w->room_error;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -1,5 +1,8 @@
 /* store/wal.h - records on disk, and how they get there in batches: the log of one generation.
  *
+ * Header, 64 bytes: "EMBRLOG1", u32 version, u32 flags, u64 generation, u32 segment, u32 salt,
+ * u64 created (Unix ms), 16 B disk, u32 0, u32 CRC32C of all before.
+ *
  * A generation is a run of segments. A position in it is segment number x WAL_SPAN + offset. A
  * segment begins with a header of WAL_HEADER_SIZE bytes; then
  *   record := u32 length, u32 crc, u32 back, body, zeros up to a multiple of 8
@@ -35,8 +38,14 @@ enum {
     WAL_SEGMENTS_MAX = 4096, /* of one generation: 256 GiB */
 };
 
+/* Flags of a header. */
+enum {
+    WAL_LAX = 1, /* records were acknowledged before they were synced */
+};
+
 struct wal_header {
     uint64_t generation;
+    uint32_t flags;
     uint32_t segment, salt;
     wall_ms created;
     uint8_t disk[16];
@@ -119,7 +128,8 @@ size_t wal_pending(const struct wal *w);
 uint32_t wal_waiting_records(const struct wal *w);
 uint64_t wal_records(const struct wal *w);
 
-/* The number of the segment that should be made now: the last one is 3/4 full. */
+/* The number of the segment that should be made now: the last one is 3/4 full, or a record did
+ * not fit. */
 bool wal_wants_segment(const struct wal *w, uint32_t *segment);
 
 /* That segment exists with its header, synced. */
@@ -127,6 +137,9 @@ void wal_segment_ready(struct wal *w, uint32_t segment);
 
 /* It could not be made: until it is, records that do not fit are refused with `code`. */
 void wal_segment_failed(struct wal *w, int code);
+
+/* That code, or 0. */
+int wal_room_error(const struct wal *w);
 
 /* Walks the records of one segment: *cursor is set up by the caller, at = WAL_HEADER_SIZE. */
 struct wal_cursor {

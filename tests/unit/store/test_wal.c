@@ -16,13 +16,15 @@ enum { SEGMENT = 4096, SEGMENTS = 40 };
 static void a_header_comes_back_and_a_turned_bit_does_not(void **state)
 {
     (void)state;
-    struct wal_header h = {.generation = 7, .segment = 3, .salt = 99, .created = 1234}, back;
+    struct wal_header h = {.generation = 7, .flags = WAL_LAX, .segment = 3, .salt = 99, .created = 1234}, back;
     uint8_t bytes[WAL_HEADER_SIZE];
     memset(h.disk, 5, sizeof h.disk);
     wal_header_put(&h, bytes);
     assert_memory_equal(bytes, "EMBRLOG1", 8);
     assert_int_equal(wal_header_read(str_of(bytes, sizeof bytes), &back), 0);
-    assert_memory_equal(&h, &back, sizeof h);
+    uint8_t again[WAL_HEADER_SIZE];
+    wal_header_put(&back, again);
+    assert_memory_equal(bytes, again, sizeof bytes);
     for (unsigned bit = 0; bit < WAL_HEADER_SIZE * 8; bit++) {
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
         assert_int_equal(wal_header_read(str_of(bytes, sizeof bytes), &back), ERR_CORRUPT);
