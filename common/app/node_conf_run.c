@@ -62,7 +62,7 @@ static int check_server(const void *at, struct err *err)
     if (s->workers > 256)
         return err_set(err, ERR_INVAL, "-server.workers: %u is above 256", s->workers);
     return s->http_port > 65535
-               ? err_set(err, ERR_INVAL, "-server.http-listen-port: %u", s->http_port)
+               ? err_set(err, ERR_INVAL, "-server.http-listen-port: %u is above 65535", s->http_port)
                : 0;
 }
 

@@ -192,7 +192,7 @@ static int check_ingester(const void *at, struct err *err)
     if (s->num_tokens < 1 || s->num_tokens > 10000)
         return err_set(err, ERR_INVAL, "-ingester.num-tokens: %u is not in 1 to 10000",
                        s->num_tokens);
-    return s->port > 65535 ? err_set(err, ERR_INVAL, "-ingester.lifecycler.port: %u", s->port) : 0;
+    return s->port > 65535 ? err_set(err, ERR_INVAL, "-ingester.lifecycler.port: %u is above 65535", s->port) : 0;
 }
 
 void settings_sections(struct settings *s, struct conf_section out[SETTINGS_SECTIONS])

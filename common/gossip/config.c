@@ -84,16 +84,16 @@ static int check_addresses(const struct gossip_config *c, struct err *err)
     struct gossip_addr a;
     for (size_t i = 0; i < c->bind_addr.count; i++)
         if (gossip_addr_parse(&a, str_c(c->bind_addr.items[i]), 1) != 0 || a.port != 1)
-            return err_set(err, ERR_INVAL, "bind-addr: \"%s\" is no IP address",
+            return err_set(err, ERR_INVAL, "-memberlist.bind-addr: \"%s\" is no IP address",
                            c->bind_addr.items[i]);
     if (c->advertise_addr[0] != '\0' &&
         (gossip_addr_parse(&a, str_c(c->advertise_addr), 1) != 0 || a.port != 1))
-        return err_set(err, ERR_INVAL, "advertise-addr: \"%s\" is no IP address",
+        return err_set(err, ERR_INVAL, "-memberlist.advertise-addr: \"%s\" is no IP address",
                        c->advertise_addr);
     for (size_t i = 0; i < c->join.count; i++)
         if (gossip_addr_parse(&a, str_c(c->join.items[i]), 1) != 0)
             return err_set(err, ERR_INVAL,
-                           "join: \"%s\" is no IP address with port; names are not looked up "
+                           "-memberlist.join: \"%s\" is no IP address with port; names are not looked up "
                            "by this version",
                            c->join.items[i]);
     return 0;
@@ -104,7 +104,7 @@ int gossip_config_validate(const void *at, struct err *err)
     const struct gossip_config *c = at;
     struct str algorithm = str_c(c->compression_algorithm);
     if (c->bind_port > UINT16_MAX || c->advertise_port > UINT16_MAX)
-        return err_set(err, ERR_INVAL, "bind-port and advertise-port are at most 65535");
+        return err_set(err, ERR_INVAL, "-memberlist.bind-port and -memberlist.advertise-port are at most 65535");
     if (c->gossip_ms == 0 || c->stream_timeout_ms == 0 || c->packet_dial_ms == 0)
         return err_set(err, ERR_INVAL,
                        "gossip-interval, stream-timeout and packet-dial-timeout must not be 0");

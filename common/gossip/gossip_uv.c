@@ -463,7 +463,10 @@ void gossip_status_text(const struct gossip *g, struct buf *out)
 {
     pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&g->lock;
     pthread_mutex_lock(lock);
-    buf_printf(out, "joined %u of %u", g->status.reached, g->status.seeds);
+    if (g->status.seeds == 0)
+        buf_printf(out, "no -memberlist.join, so others have to join this one");
+    else
+        buf_printf(out, "joined %u of %u", g->status.reached, g->status.seeds);
     if (!g->status.joined && g->waiting_for[0] != '\0')
         buf_printf(out, ", waiting for %s", g->waiting_for);
     pthread_mutex_unlock(lock);

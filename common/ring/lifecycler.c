@@ -4,13 +4,15 @@
  * truth. So an edit that is made twice, or not stored, leaves no trace. */
 #include "ring/lifecycler.h"
 
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
-enum { RETRY_MS = 1000 };
+enum { RETRY_MS = 1000, RIVAL_SIZE = 96 };
 
 enum task {
     TASK_NONE,
@@ -51,6 +53,7 @@ struct lifecycler {
     uint32_t generation;
     uint64_t edits, forgotten;
     struct map *others; /* id -> struct sighting */
+    char rival[RIVAL_SIZE], next_rival[RIVAL_SIZE]; /* who else writes our entry; empty: nobody */
 };
 
 static int copy_config(struct lifecycler *l, const struct lifecycler_config *c)
@@ -294,12 +297,23 @@ static bool same_tokens(const struct ring_tokens *a, const struct ring_tokens *b
            (a->count == 0 || memcmp(a->all, b->all, a->count * sizeof *a->all) == 0);
 }
 
+/* An entry that no longer has the address we gave it: another process has our id. One that is
+ * leaving is what was here before us. */
+static void look_for_rival(struct lifecycler *l, const struct ring_instance *had)
+{
+    l->next_rival[0] = '\0';
+    if (had != NULL && had->state != RING_LEAVING && !str_eq(had->addr, l->c.addr))
+        (void)snprintf(l->next_rival, sizeof l->next_rival, "%.*s",
+                       STR_ARG(str_head(had->addr, RIVAL_SIZE - 1)));
+}
+
 static int edit_task(struct lifecycler *l, struct ring_desc *d, wall_ms now)
 {
     const struct ring_instance *had = ring_desc_find(d, l->c.id);
     int rc = 0;
     if (l->task == TASK_REGISTER)
         return edit_register(l, d, now);
+    look_for_rival(l, had);
     if (had == NULL)
         l->next.registered_s = now / 1000; /* somebody forgot us: a new life */
     else
@@ -415,6 +429,11 @@ static void log_change(const struct lifecycler *l)
     if (l->next_forgotten > 0)
         log_line(l->log, LOG_WARN, "forgot members whose heartbeat stood still",
                  LOG_U("count", l->next_forgotten));
+    if (l->next_rival[0] != '\0' && l->rival[0] == '\0')
+        log_line(l->log, LOG_ERROR,
+                 "another process has this ring id: give each its own -ingester.lifecycler.ID",
+                 LOG_S("id", l->c.id), LOG_S("addr", l->c.addr),
+                 LOG_C("other", l->next_rival));
     if (l->next.state != l->entry.state || !l->registered)
         log_line(
             l->log, LOG_INFO, "ring state", LOG_S("id", l->c.id),
@@ -440,6 +459,7 @@ void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc)
         return;
     }
     log_change(l);
+    memcpy(l->rival, l->next_rival, sizeof l->rival);
     bool was_joined = l->joined;
     l->generation += !same_tokens(&l->entry.tokens, &l->next.tokens) || !l->registered;
     ring_tokens_reset(&l->entry.tokens);
@@ -536,15 +556,25 @@ static int ring_is_ready(const struct lifecycler *l, const struct ring_desc *des
     return 0;
 }
 
+int lifecycler_unique(const struct lifecycler *l, struct err *err)
+{
+    if (l->rival[0] == '\0')
+        return 0;
+    return err_set(err, ERR_UNAVAILABLE,
+                   "%s has the same ring id %.*s: give each its own -ingester.lifecycler.ID",
+                   l->rival, STR_ARG(str_head(l->c.id, 60)));
+}
+
 int lifecycler_ready(struct lifecycler *l, const struct ring_desc *desc, mono_ms now,
                      wall_ms wall, struct err *err)
 {
-    if (l->ready && !l->leaving)
-        return 0;
     if (l->leaving)
         return err_set(err, ERR_UNAVAILABLE, "instance %.*s in state LEAVING",
                        STR_ARG(str_head(l->c.addr, 100)));
-    int rc = ring_is_ready(l, desc, wall, err);
+    int rc = lifecycler_unique(l, err);
+    if (rc != 0 || l->ready)
+        return rc;
+    rc = ring_is_ready(l, desc, wall, err);
     if (rc != 0) {
         l->ready_at = MONO_NEVER;
         return rc;

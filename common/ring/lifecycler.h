@@ -98,7 +98,11 @@ const struct ring_tokens *lifecycler_tokens(const struct lifecycler *l, uint32_t
 uint64_t lifecycler_edits(const struct lifecycler *l);
 uint64_t lifecycler_forgotten(const struct lifecycler *l);
 
-/* May /ready say yes? Latched once it does. desc is the ring (NULL: none). ERR_UNAVAILABLE with
+/* ERR_UNAVAILABLE, naming both, when at the last edit another process had written the entry with
+ * our id: two ingesters of one name. It is logged as an error too. */
+int lifecycler_unique(const struct lifecycler *l, struct err *err);
+
+/* May /ready say yes? Latched once it does, but not while the id is not unique. desc is the ring (NULL: none). ERR_UNAVAILABLE with
  * the reason, in dskit's words. */
 int lifecycler_ready(struct lifecycler *l, const struct ring_desc *desc, mono_ms now,
                      wall_ms wall, struct err *err);

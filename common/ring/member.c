@@ -384,6 +384,25 @@ static void try_establish(struct member *m, mono_ms now)
         (void)establish(m);
 }
 
+int member_ready(const struct member *m, struct err *err)
+{
+    const uint32_t expect = m->config.expect;
+    if (member_is_established(m))
+        return 0;
+    if (!m->joined)
+        return err_set(err, ERR_UNAVAILABLE, "the gossip has reached nobody yet");
+    if (roster_founded(m->roster) || !disk_is_none(m->config.predecessor) || m->durable == NULL)
+        return err_set(err, ERR_UNAVAILABLE, "waiting for other ingesters to take note of it");
+    if (m->ring_count != expect)
+        return err_set(err, ERR_UNAVAILABLE,
+                       "a new cluster is founded by exactly %u ingesters (set by "
+                       "-ingester.bootstrap-expect), and %u are in the ring",
+                       expect, m->ring_count);
+    return err_set(err, ERR_UNAVAILABLE,
+                   "founding a new cluster: all %u ingesters must see each other for %u ms",
+                   expect, m->config.quiet_ms);
+}
+
 /* --- events -------------------------------------------------------------------------------- */
 
 int member_merge(struct member *m, const struct roster *from, mono_ms now)

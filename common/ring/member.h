@@ -119,6 +119,9 @@ enum member_verb member_next(struct member *m, mono_ms now, struct member_action
 /* May store and answer appends (A3): established, and that is synced. */
 bool member_is_established(const struct member *m);
 
+/* 0 when established; else ERR_UNAVAILABLE and in words what it waits for. */
+int member_ready(const struct member *m, struct err *err);
+
 /* The synced roster: the only one to send. Valid until the next event. */
 const struct roster *member_roster(const struct member *m);
 

@@ -227,6 +227,11 @@ void ring_life_unregister(struct ring_life *l, void (*done)(void *arg), void *ar
     step(l);
 }
 
+int ring_life_unique(const struct ring_life *l, struct err *err)
+{
+    return lifecycler_unique(l->machine, err);
+}
+
 int ring_life_ready(struct ring_life *l, struct err *err)
 {
     return lifecycler_ready(l->machine, gossip_get(l->c.gossip, str_c(l->c.key)),

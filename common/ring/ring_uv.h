@@ -67,6 +67,9 @@ void ring_life_leave(struct ring_life *l);
 /* Leave the ring as configured; `done` is called when that is in the gossip store. */
 void ring_life_unregister(struct ring_life *l, void (*done)(void *arg), void *arg);
 
+/* As lifecycler_unique(). */
+int ring_life_unique(const struct ring_life *l, struct err *err);
+
 /* As lifecycler_ready(). */
 int ring_life_ready(struct ring_life *l, struct err *err);
 

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,9 +82,15 @@ static int forget(void *arg, const char *cause, uint8_t disk[STORE_DISK_SIZE])
 
 static int make_dir(const char *dir, struct err *err)
 {
-    if (mkdir(dir, 0777) == 0 || errno == EEXIST)
+    struct stat st;
+    if (mkdir(dir, 0777) == 0)
         return 0;
-    return err_set(err, ERR_IO, "data path %s cannot be made", dir);
+    if (errno == EEXIST && access(dir, R_OK | W_OK | X_OK) == 0 && stat(dir, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            return 0;
+        errno = ENOTDIR;
+    }
+    return err_set(err, ERR_IO, "-pyroscopedb.data-path: %s: %s", dir, strerror(errno));
 }
 
 static int read_roster(struct ingester *g, struct err *err)
@@ -138,11 +145,6 @@ static int open_store(struct ingester *g, struct err *err)
     int rc = store_open(&g->store, &config, g->io, err);
     if (rc != 0)
         return rc;
-    struct store_stats stats;
-    store_stats(g->store, &stats);
-    log_line(&g->node->log, LOG_INFO, "log replayed", LOG_U("ms", stats.replay_ms),
-             LOG_U("bytes", stats.replay_bytes), LOG_U("profiles", stats.replay_profiles),
-             LOG_U("generations", stats.generations));
     g->identity.starts++;
     g->identity.stopped = false;
     rc = identity_write(g->io, g->dir, &g->identity);
@@ -360,9 +362,12 @@ static int is_ready(void *arg, struct err *err)
 {
     struct ingester *g = arg;
     enum ring_state state = ring_life_state(g->life);
-    if (state != RING_ACTIVE)
-        return err_set(err, ERR_UNAVAILABLE, "in the ring as %s", ring_state_name((int)state));
-    return ring_life_ready(g->life, err);
+    int rc = ring_life_unique(g->life, err);
+    if (rc == 0)
+        rc = membership_ready(g->membership, err);
+    if (rc == 0 && state != RING_ACTIVE)
+        rc = err_set(err, ERR_UNAVAILABLE, "in the ring as %s", ring_state_name((int)state));
+    return rc != 0 ? rc : ring_life_ready(g->life, err);
 }
 
 static void leave(void *arg)

@@ -354,6 +354,11 @@ void membership_ring(struct membership *m, const struct member_peer *peers, uint
     pump(m);
 }
 
+int membership_ready(const struct membership *m, struct err *err)
+{
+    return member_ready(m->machine, err);
+}
+
 void membership_start(struct membership *m)
 {
     m->running = true;

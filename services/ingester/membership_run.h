@@ -54,6 +54,9 @@ int membership_register(struct membership *m, struct rpc_server *rpc, struct err
 void membership_ring(struct membership *m, const struct member_peer *peers, uint32_t count,
                      bool joined);
 
+/* As member_ready(). */
+int membership_ready(const struct membership *m, struct err *err);
+
 /* Begin to act: timers, sends. After the loop's clients stand. */
 void membership_start(struct membership *m);
 

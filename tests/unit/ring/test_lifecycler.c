@@ -475,6 +475,29 @@ static void ready_is_said_in_the_peers_words_and_latched(void **state)
     assert_string_equal(err.msg, "instance 10.0.0.1:4040 in state LEAVING");
 }
 
+static void two_processes_of_one_id_are_both_told(void **state)
+{
+    (void)state;
+    struct lifecycler_config c = config();
+    struct err err = {0};
+    put("me", RING_ACTIVE, START_S, 8); /* of an earlier life at another address: nothing wrong */
+    start(&c, NULL);
+    run(now);
+    run(now + 6000);
+    assert_int_equal(lifecycler_ready(l, store, now, wall(), &err), 0);
+    put("me", RING_ACTIVE, wall() / 1000 + 1, 8); /* somebody else beats in our place */
+    run(now + 5000);
+    assert_int_equal(lifecycler_ready(l, store, now, wall(), &err), ERR_UNAVAILABLE);
+    assert_string_equal(err.msg, "me has the same ring id me: give each its own "
+                                 "-ingester.lifecycler.ID");
+    assert_int_equal(lifecycler_unique(l, NULL), ERR_UNAVAILABLE);
+    run(now + 5000); /* no more */
+    assert_int_equal(lifecycler_ready(l, store, now, wall(), &err), 0);
+    put("me", RING_LEAVING, wall() / 1000 + 1, 8); /* the last word of who was here before */
+    run(now + 5000);
+    assert_int_equal(lifecycler_unique(l, &err), 0);
+}
+
 static void ready_without_ring_health_looks_at_itself_only(void **state)
 {
     (void)state;
@@ -577,6 +600,7 @@ int main(void)
         TEST(a_failed_write_is_made_again_a_second_later),
         TEST(who_stood_still_for_long_is_forgotten),
         TEST(ready_is_said_in_the_peers_words_and_latched),
+        TEST(two_processes_of_one_id_are_both_told),
         TEST(ready_without_ring_health_looks_at_itself_only),
         TEST(state_changes_are_logged_heartbeats_are_not),
         TEST(a_member_without_id_or_tokens_is_refused),

@@ -195,6 +195,15 @@ static void nobody_founds_while_a_condition_is_missing(void **state)
             roster_free(&r);
         }
         run(0, 40000);
+        static const char *const why[] = {
+            "a new cluster is founded by exactly 3 ingesters (set by "
+            "-ingester.bootstrap-expect), and 2 are in the ring",
+            "founding a new cluster: all 3 ingesters must see each other for 10000 ms",
+            "the gossip has reached nobody yet",
+            "waiting for other ingesters to take note of it"};
+        struct err err = {0};
+        assert_int_equal(member_ready(nodes[0], &err), ERR_UNAVAILABLE);
+        assert_string_equal(err.msg, why[missing]);
         for (int i = 0; i < 3; i++)
             assert_false(member_is_established(nodes[i]));
         stop_all();
