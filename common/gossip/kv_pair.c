@@ -1,50 +1,106 @@
+/* Through nanopb, with a stream of our own over the message, so that strings can be borrowed:
+ * the stream knows where in the message it stands. */
 #include "gossip/kv_pair.h"
 
-#include "base/err.h"
-#include "wire/pb.h"
+#include <pb_decode.h>
+#include <pb_encode.h>
+#include <string.h>
 
-enum { F_KEY = 1, F_VALUE, F_CODEC, F_DELETED, F_UPDATE };
+#include "base/err.h"
+#include "kv.pb.h"
+
+/* --- writing ---------------------------------------------------------------------------------
+ */
+
+static bool write_bytes(pb_ostream_t *s, const pb_byte_t *bytes, size_t count)
+{
+    struct buf *out = s->state;
+    buf_put(out, bytes, count);
+    return out->error == 0;
+}
+
+static bool write_str(pb_ostream_t *s, const pb_field_t *field, void *const *arg)
+{
+    const struct str *text = *arg;
+    return text->len == 0 || (pb_encode_tag_for_field(s, field) &&
+                              pb_encode_string(s, (const pb_byte_t *)text->data, text->len));
+}
+
+static pb_callback_t writer_of(const struct str *text)
+{
+    /* nanopb's argument is not const; write_str() only reads. */
+    return (pb_callback_t){.funcs.encode = write_str, .arg = (void *)(uintptr_t)text};
+}
 
 void kv_pair_put(struct buf *out, const struct kv_pair *p)
 {
-    pb_put_bytes_set(out, F_KEY, p->key);
-    pb_put_bytes_set(out, F_VALUE, p->value);
-    pb_put_bytes_set(out, F_CODEC, p->codec);
-    pb_put_varint_set(out, F_DELETED, p->deleted ? 1 : 0);
-    pb_put_varint_set(out, F_UPDATE, (uint64_t)p->update_ms);
+    pb_ostream_t s = {.callback = write_bytes, .state = out, .max_size = SIZE_MAX};
+    KeyValuePair m = {
+        .key = writer_of(&p->key),
+        .value = writer_of(&p->value),
+        .codec = writer_of(&p->codec),
+        .deleted = p->deleted,
+        .update_time_millis = p->update_ms,
+    };
+    (void)pb_encode(&s, KeyValuePair_fields, &m); /* it fails only with *out, which remembers */
 }
 
-static int set_field(struct kv_pair *p, const struct pb_field *f)
+/* --- reading ---------------------------------------------------------------------------------
+ */
+
+/* The rest of the message. All of nanopb's substreams share it. */
+struct source {
+    const char *at;
+};
+
+static bool read_bytes(pb_istream_t *s, pb_byte_t *bytes, size_t count)
 {
-    bool bytes = f->number >= F_KEY && f->number <= F_CODEC;
-    if (f->number > F_UPDATE)
-        return 0; /* of a later version */
-    if (f->wire != (bytes ? PB_BYTES : PB_VARINT))
-        return ERR_PARSE;
-    if (f->number == F_KEY)
-        p->key = f->bytes;
-    else if (f->number == F_VALUE)
-        p->value = f->bytes;
-    else if (f->number == F_CODEC)
-        p->codec = f->bytes;
-    else if (f->number == F_DELETED)
-        p->deleted = f->value != 0;
-    else
-        p->update_ms = (wall_ms)f->value;
-    return 0;
+    struct source *in = s->state;
+    if (bytes != NULL)
+        memcpy(bytes, in->at, count);
+    in->at += count;
+    return true; /* nanopb asks for no more than the stream has left */
+}
+
+/* Borrow the field. A number where bytes should be arrives in a stream over a copy, not in
+ * ours. */
+static bool borrow(pb_istream_t *s, const pb_field_t *field, void **arg)
+{
+    struct str *out = *arg;
+    (void)field;
+    if (s->callback != read_bytes)
+        return false;
+    struct source *in = s->state;
+    *out = str_of(in->at, s->bytes_left);
+    in->at += s->bytes_left;
+    s->bytes_left = 0;
+    return true;
+}
+
+static pb_callback_t reader_into(struct str *out)
+{
+    return (pb_callback_t){.funcs.decode = borrow, .arg = out};
 }
 
 int kv_pair_get(struct kv_pair *p, struct str bytes)
 {
-    struct pb_reader r = pb_reader(bytes);
-    struct pb_field f;
-    int rc;
+    struct source in = {bytes.data};
+    pb_istream_t s = {.callback = read_bytes, .state = &in, .bytes_left = bytes.len};
     *p = (struct kv_pair){0};
-    while ((rc = pb_next(&r, &f)) > 0)
-        if (set_field(p, &f) != 0)
-            return ERR_PARSE;
-    return rc;
+    KeyValuePair m = {
+        .key = reader_into(&p->key),
+        .value = reader_into(&p->value),
+        .codec = reader_into(&p->codec),
+    };
+    if (!pb_decode_ex(&s, KeyValuePair_fields, &m, PB_DECODE_NOINIT))
+        return ERR_PARSE;
+    p->deleted = m.deleted;
+    p->update_ms = m.update_time_millis;
+    return 0;
 }
+
+/* --- framed ----------------------------------------------------------------------------------
+ */
 
 void kv_pair_put_framed(struct buf *out, const struct kv_pair *p)
 {

@@ -1,12 +1,9 @@
 /* gossip/kv_pair.h - dskit's KeyValuePair: how one key travels, alone in a user message or in a
  * row of them in a push/pull.
  *
- * message KeyValuePair {
- *   string key = 1; bytes value = 2; string codec = 3; bool deleted = 4;
- *   int64 update_time_millis = 5;
- * }
- * Read with wire/pb.h, since a value may be longer than nanopb's 65,535 bytes. Strings are
- * borrowed. Pure; any thread. Tests: tests/unit/gossip/test_kv.c; fuzz: tests/fuzz/fuzz_kv.c. */
+ * proto/gossip/kv.proto, through nanopb. Strings are borrowed, of any length, and may be the
+ * bytes of anything; unknown fields are skipped, except groups, which no proto3 message has.
+ * Pure; any thread. Tests: tests/unit/gossip/test_kv.c; fuzz: tests/fuzz/fuzz_kv.c. */
 #ifndef GOSSIP_KV_PAIR_H
 #define GOSSIP_KV_PAIR_H
 

@@ -102,6 +102,71 @@ static void the_vector_is_read_and_written(void **state)
     buf_reset(&framed);
 }
 
+static void a_value_of_megabytes_is_borrowed_whole(void **state)
+{
+    (void)state;
+    enum { SIZE = 3 << 20 };
+    struct buf value = {0}, msg = {0};
+    struct kv_pair p;
+    uint8_t *bytes = buf_reserve(&value, SIZE);
+    assert_non_null(bytes);
+    for (uint32_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 24);
+    value.size = SIZE;
+    kv_pair_put(&msg, &(struct kv_pair){K, buf_view(&value), STR("test"), true, -1});
+    assert_int_equal(msg.error, 0);
+    assert_int_equal(kv_pair_get(&p, buf_view(&msg)), 0);
+    assert_true(str_eq(p.value, buf_view(&value)));
+    assert_true(p.value.data > (const char *)msg.data &&
+                p.value.data < (const char *)msg.data + msg.size);
+    assert_true(str_eq(p.codec, STR("test")));
+    assert_true(p.deleted);
+    assert_int_equal(p.update_ms, -1);
+    buf_reset(&value);
+    buf_reset(&msg);
+}
+
+static void malformed_pairs_are_refused_and_odd_ones_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        struct str bytes;
+        bool good;
+    } cases[] = {
+        {STR_INIT(""), true},
+        {STR_INIT("\x0a\x01k"), true},
+        {STR_INIT("\x0a\x01x\x0a\x01k"), true},       /* the last one counts */
+        {STR_INIT("\x0a\x81\x80\x00k"), true},        /* a padded length */
+        {STR_INIT("\x0a\x01k\x3a\x02zz"), true},      /* field 7, of a later version */
+        {STR_INIT("\x0a\x01k\x38\x05"), true},        /* the same as a number */
+        {STR_INIT("\x0a\x01k\x39" "12345678"), true}, /* as 8 bytes */
+        {STR_INIT("\x0a\x01k\x3d" "1234"), true},     /* as 4 */
+        {STR_INIT("\x08\x01"), false},                 /* a number as key */
+        {STR_INIT("\x09" "12345678"), false},
+        {STR_INIT("\x0d" "1234"), false},
+        {STR_INIT("\x10\x01"), false},                 /* as value */
+        {STR_INIT("\x18\x01"), false},                 /* as codec */
+        {STR_INIT("\x22\x01k"), false},                /* bytes as `deleted` */
+        {STR_INIT("\x2a\x01k"), false},                /* as time */
+        {STR_INIT("\x3b\x3c"), false},                 /* a group */
+        {STR_INIT("\x02\x01k"), false},                /* field 0 */
+        {STR_INIT("\x0a\x02k"), false},                /* cut */
+        {STR_INIT("\x0a"), false},
+        {STR_INIT("\x0a\xff\xff\xff\xff\x0fk"), false},
+        {STR_INIT("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01k"), false},
+        {STR_INIT("\x20\x80"), false},
+        {STR_INIT("\x3a\x7fzz"), false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct kv_pair p;
+        int rc = kv_pair_get(&p, cases[i].bytes);
+        if ((rc == 0) != cases[i].good)
+            fail_msg("case %zu: %d", i, rc);
+        if (rc == 0 && i > 0)
+            assert_true(str_eq(p.key, K));
+    }
+}
+
 static void only_the_change_is_told_on(void **state)
 {
     (void)state;
@@ -380,6 +445,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_vector_is_read_and_written),
+        cmocka_unit_test(a_value_of_megabytes_is_borrowed_whole),
+        cmocka_unit_test(malformed_pairs_are_refused_and_odd_ones_are_read),
         cmocka_unit_test(only_the_change_is_told_on),
         cmocka_unit_test(what_cannot_be_understood_is_counted),
         cmocka_unit_test(a_cas_sees_no_tombstones_and_makes_them),
