@@ -166,6 +166,13 @@ int identity_write(const struct store_io *io, const char *dir, const struct iden
     return rc;
 }
 
+int identity_lock(const struct store_io *io, const char *dir, struct store_file **out)
+{
+    char path[PATH_BYTES];
+    int rc = path_of(path, dir, "lock");
+    return rc != 0 ? rc : io->lock(io->self, path, out);
+}
+
 void identity_reserve(const struct store_io *io, const char *dir)
 {
     char path[PATH_BYTES];

@@ -53,6 +53,11 @@ int identity_decode(struct str bytes, struct identity *out);
 int identity_read(const struct store_io *io, const char *dir, struct identity *out);
 int identity_write(const struct store_io *io, const char *dir, const struct identity *id);
 
+/* Lock the data directory until *out is closed. To be held from before identity_open() until after
+ * the last identity_write(): of two processes that overlap, the later one must not read what the
+ * other is about to replace. ERR_EXIST: somebody has it. ERR_IO, ERR_NOMEM. */
+int identity_lock(const struct store_io *io, const char *dir, struct store_file **out);
+
 /* Make `<dir>/reserve` (1 MiB) if it is not there; a full disk is no error. */
 void identity_reserve(const struct store_io *io, const char *dir);
 

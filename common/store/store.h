@@ -49,6 +49,8 @@ typedef int (*store_forget_fn)(void *arg, const char *cause, uint8_t disk[STORE_
 
 struct store_config {
     const char *dir;               /* the data directory; exists */
+    struct store_file *lock;       /* of identity_lock(), kept by the caller until after
+                                      store_close(). NULL: the store locks for itself */
     uint8_t disk[STORE_DISK_SIZE]; /* as the instance file says */
     bool stopped;                  /* as the instance file says: the last stop was clean */
     enum store_sync sync;

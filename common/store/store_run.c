@@ -79,14 +79,10 @@ static int make_folders(struct store *s, struct err *err)
 
 static int lock_folder(struct store *s, struct err *err)
 {
-    char path[STORE_PATH_BYTES];
-    int n = snprintf(path, sizeof path, "%s/lock", s->dir);
-    if (n < 0 || (size_t)n >= sizeof path)
-        return err_set(err, ERR_LIMIT, "the path of the data directory is too long");
-    int rc = s->io->lock(s->io->self, path, &s->lock_file);
+    int rc = s->c.lock != NULL ? 0 : identity_lock(s->io, s->dir, &s->lock_file);
     if (rc == ERR_EXIST)
         return err_set(err, rc, "another process uses %s", s->dir);
-    return rc == 0 ? 0 : err_set(err, rc, "locking %s: %s", path, err_text(rc));
+    return rc == 0 ? 0 : err_set(err, rc, "locking %s: %s", s->dir, err_text(rc));
 }
 
 static void store_free(struct store *s)
@@ -115,9 +111,9 @@ static int open_parts(struct store *s, struct err *err)
 {
     int rc = with_defaults(s, err);
     if (rc == 0)
-        rc = make_folders(s, err);
+        rc = lock_folder(s, err); /* before tmp/ is emptied: it may be another's */
     if (rc == 0)
-        rc = lock_folder(s, err);
+        rc = make_folders(s, err);
     if (rc != 0)
         return rc;
     identity_reserve(s->io, s->dir);

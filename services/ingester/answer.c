@@ -424,8 +424,8 @@ static int on_key(void *arg, const struct store_key *key)
     struct keys *k = arg;
     if (++k->count > k->max)
         return ERR_LIMIT;
-    struct str set[64];
-    size_t n = key->lane.set_count < 64 ? key->lane.set_count : 64;
+    struct str set[DOTS_SET_MAX]; /* the store keeps no larger ones */
+    size_t n = key->lane.set_count < DOTS_SET_MAX ? key->lane.set_count : DOTS_SET_MAX;
     for (size_t i = 0; i < n; i++)
         set[i] = key->lane.set[i];
     struct ingester_v1_key m = {.writer = str_of(key->lane.writer, WRITER_SIZE),

@@ -44,6 +44,7 @@ struct ingester {
     const struct store_io *io;
     const char *dir;
     char instance[HOST_MAX];
+    struct store_file *lock; /* of the data directory */
     struct identity identity;
     struct roster *roster; /* as it was on the disk */
     struct store *store;
@@ -93,6 +94,14 @@ static int make_dir(const char *dir, struct err *err)
     return err_set(err, ERR_IO, "-pyroscopedb.data-path: %s: %s", dir, strerror(errno));
 }
 
+static int lock_dir(struct ingester *g, struct err *err)
+{
+    int rc = identity_lock(g->io, g->dir, &g->lock);
+    if (rc == ERR_EXIST)
+        return err_set(err, rc, "another process uses %s", g->dir);
+    return rc == 0 ? 0 : err_set(err, rc, "locking %s: %s", g->dir, err_text(rc));
+}
+
 static int read_roster(struct ingester *g, struct err *err)
 {
     struct buf bytes = {0};
@@ -132,6 +141,7 @@ static int open_store(struct ingester *g, struct err *err)
     const struct ingester_settings *s = &g->node->settings.ingester;
     struct store_config config = {
         .dir = g->dir,
+        .lock = g->lock,
         .stopped = g->identity.stopped || g->identity.starts == 0,
         .sync = sync_of(s->wal_sync),
         .sync_interval_ms = s->wal_sync_interval_ms,
@@ -334,6 +344,8 @@ static int build(struct ingester *g, struct err *err)
     if (rc == 0)
         rc = make_dir(g->dir, err);
     if (rc == 0)
+        rc = lock_dir(g, err);
+    if (rc == 0)
         rc = open_identity(g, err);
     if (rc == 0)
         rc = open_store(g, err);
@@ -428,6 +440,8 @@ int main(int argc, char **argv)
     membership_free(&g.membership);
     if (close_store(&g) != 0)
         status = 1;
+    if (g.lock != NULL)
+        g.io->close(g.io->self, g.lock);
     ring_life_free(&g.life);
     node_free(&g.node);
     standing_free(&g.standing);

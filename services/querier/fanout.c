@@ -154,6 +154,7 @@ static void fanout_free(struct fanout *f)
     mem_free(f);
 }
 
+/* Kept before the plan hears of it: an answer that it takes for given must not get lost. */
 static int keep_part(struct fanout *f, struct str bytes)
 {
     struct part *p = mem_zalloc(sizeof *p);
@@ -169,6 +170,15 @@ static int keep_part(struct fanout *f, struct str bytes)
     list_push_back(&f->parts, &p->link);
     f->part_count++;
     return 0;
+}
+
+static void drop_last_part(struct fanout *f)
+{
+    struct part *p = LIST_ITEM(f->parts.prev, struct part, link);
+    list_remove(&p->link);
+    buf_reset(&p->bytes);
+    mem_free(p);
+    f->part_count--;
 }
 
 /* --- answers
@@ -225,9 +235,10 @@ static int take_names(struct fanout *f, struct call *c, struct str body, struct 
                                    .domain = r.domain,
                                    .established = r.established,
                                    .roster = roster};
-        rc = readplan_replied(f->plan, c->id, &reply, loop_now(f->ask.loop));
-        if (rc == 0)
-            rc = keep_part(f, r.result);
+        rc = keep_part(f, r.result);
+        if (rc == 0 &&
+            (rc = readplan_replied(f->plan, c->id, &reply, loop_now(f->ask.loop))) != 0)
+            drop_last_part(f);
     } else {
         rc = readplan_failed(f->plan, c->id, rc, loop_now(f->ask.loop));
     }
@@ -266,9 +277,9 @@ static int take_count(struct fanout *f, struct call *c, struct str body, struct 
     int rc = msg_decode(&ingester_v1_count_response_msg, &r, body, a, NULL, NULL);
     if (rc != 0)
         return readplan_failed(f->plan, c->id, rc, loop_now(f->ask.loop));
-    rc = readplan_counted(f->plan, c->id, loop_now(f->ask.loop));
-    if (rc == 0)
-        rc = keep_part(f, r.result);
+    rc = keep_part(f, r.result);
+    if (rc == 0 && (rc = readplan_counted(f->plan, c->id, loop_now(f->ask.loop))) != 0)
+        drop_last_part(f);
     if (rc == ERR_STALE)
         counter_inc(COUNTER_AT(f->env->c.metrics->abandoned, STR("slow")));
     return rc;

@@ -358,9 +358,17 @@ static void a_second_store_on_the_folder_is_refused(void **state)
     unsigned forgotten = 0;
     struct store_config c = kit_config("/d", &forgotten);
     struct store *s = NULL, *other = NULL;
+    const struct store_io *io = memdisk_io(d);
+    struct store_file *half;
+    size_t size;
     assert_int_equal(try_open(d, c, &s), 0);
+    assert_int_equal(io->create(io->self, "/d/tmp/roster", &half), 0);
+    assert_int_equal(io->write_at(io->self, half, 0, "x", 1), 0);
     assert_int_equal(try_open(d, c, &other), ERR_EXIST);
     assert_null(other);
+    assert_non_null(memdisk_bytes(d, "/d/tmp/roster", &size));
+    assert_int_equal(size, 1); /* and what the first one is writing is left alone */
+    io->close(io->self, half);
     assert_int_equal(store_close(&s), 0);
     memdisk_free(&d);
 }
