@@ -10,6 +10,8 @@
 #include "metrics/process_run.h"
 #include "net/http_server.h"
 #include "ring/page.h"
+#include "ring/ring_metrics_run.h"
+#include "ring/ring_uv.h"
 #include <stdio.h>
 
 #define RING_KEY_MAX 256
@@ -178,6 +180,12 @@ static void collect_connections(void *arg, struct metrics_sink *sink)
     metrics_emit(sink, NULL, (double)http_server_stats(n->http).connections);
 }
 
+static struct ring *hold_ring(void *arg)
+{
+    struct node *n = arg;
+    return ring_watch_hold(n->ring);
+}
+
 static int register_metrics(struct node *n, struct err *err)
 {
     static const struct metric_row inflight = {.kind = METRIC_GAUGE,
@@ -197,6 +205,8 @@ static int register_metrics(struct node *n, struct err *err)
         rc = metrics_collector(n->metrics, &inflight, NULL, collect_inflight, n, err);
     if (rc == 0)
         rc = metrics_collector(n->metrics, &connections, NULL, collect_connections, n, err);
+    if (rc == 0)
+        rc = ring_metrics_init(&n->priv->ring_metrics, n->metrics, "ingester", hold_ring, n, err);
     return rc;
 }
 

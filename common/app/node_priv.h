@@ -21,6 +21,7 @@ struct node_private {
     struct conf_section sections[NODE_SECTIONS];
     struct conf *conf;
     struct node_metrics metrics;
+    struct ring_metrics *ring_metrics;
     const struct node_hooks *hooks;
     pthread_t signals;
     bool signals_run;

@@ -9,6 +9,7 @@
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "ring/desc.h"
+#include "ring/ring_metrics_run.h"
 #include "ring/ring_uv.h"
 #include "rpc/server.h"
 
@@ -334,6 +335,7 @@ void node_free(struct node **out)
         (void)pthread_cancel(n->priv->signals); /* sigwait is a cancellation point */
         (void)pthread_join(n->priv->signals, NULL);
     }
+    ring_metrics_free(&n->priv->ring_metrics);
     if (n->metrics != NULL)
         metrics_collector_remove(n->metrics, n);
     http_server_free(&n->http);

@@ -1,6 +1,7 @@
 /* ingester: owns tokens in the ring, keeps profiles on its disk, answers its share of a query.
  */
 #include "membership_run.h"
+#include "metrics.h"
 #include "service.h"
 #include "standing.h"
 
@@ -8,7 +9,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "gossip/gossip_uv.h"
-#include "metrics/metrics.h"
 #include "net/loop.h"
 #include "ring/desc.h"
 #include "ring/ring_uv.h"
@@ -23,20 +23,6 @@
 #include <unistd.h>
 
 enum { HOST_MAX = 256, PATH_MAX_ = 4096, UNREGISTER_MS = 5000, LOOK_MS = 200 };
-
-struct ingester_metrics {
-    struct counter *profiles, *samples, *repeats;
-};
-
-static const struct metric_row ingester_rows[] = {
-    METRIC_COUNTER_ROW(ingester_metrics, profiles, 0, "head_profiles_created_total",
-                       "Profiles that were stored."),
-    METRIC_COUNTER_ROW(ingester_metrics, samples, 0, "ingester_samples_total",
-                       "Samples of profiles that were stored."),
-    METRIC_COUNTER_ROW(ingester_metrics, repeats, 0, "ingester_repeats_total",
-                       "Profiles that were known already under another number."),
-    {.kind = METRIC_END},
-};
 
 /* The role: what main() owns beside the node. */
 struct ingester {
@@ -54,7 +40,8 @@ struct ingester {
     struct loop_timer
         *look; /* until established: whether the gossip has joined changes no ring */
     struct service service;
-    struct ingester_metrics metrics;
+    struct ingester_counters counters;
+    struct ingester_metrics *metrics;
     struct mem_account queries, heads, requests;
     char tokens_path[PATH_MAX_];
     _Atomic(bool) unregistered;
@@ -314,7 +301,12 @@ static int name_instance(struct ingester *g, struct err *err)
 static int build_service(struct ingester *g, struct err *err)
 {
     struct node *n = g->node;
-    int rc = metrics_register(n->metrics, ingester_rows, &g->metrics, NULL, err);
+    const struct ingester_sources sources = {.store = g->store,
+                                             .standing = g->standing,
+                                             .heads = &g->heads,
+                                             .queries = &g->queries,
+                                             .requests = &g->requests};
+    int rc = ingester_metrics_init(&g->metrics, n->metrics, &sources, &g->counters, err);
     if (rc != 0)
         return rc;
     g->service = (struct service){
@@ -324,9 +316,9 @@ static int build_service(struct ingester *g, struct err *err)
         .queries = &g->queries,
         .query_memory = n->settings.limits.query_memory,
         .vector_limit = n->settings.ingester.vector_limit,
-        .repeats = g->metrics.repeats,
-        .profiles = g->metrics.profiles,
-        .samples = g->metrics.samples,
+        .repeats = g->counters.repeats,
+        .profiles = g->counters.profiles,
+        .samples = g->counters.samples,
     };
     rc = service_register(&g->service, n->rpc, err);
     return rc != 0 ? rc : membership_register(g->membership, n->rpc, err);
@@ -438,6 +430,7 @@ int main(int argc, char **argv)
     }
     loop_timer_free(&g.look);
     membership_free(&g.membership);
+    ingester_metrics_free(&g.metrics);
     if (close_store(&g) != 0)
         status = 1;
     if (g.lock != NULL)

@@ -60,6 +60,35 @@ int standing_set(struct standing *s, struct disk_id disk, const struct roster *r
     return 0;
 }
 
+const char *disk_state_name(enum disk_state s)
+{
+    static const char *const names[DISK_STATES] = {"new",     "established", "refused",
+                                                   "leaving", "left",        "retired"};
+    return names[s];
+}
+
+static enum disk_state state_of(const struct disk *d)
+{
+    if (d->retired)
+        return DISK_STATE_RETIRED;
+    if (d->left)
+        return DISK_STATE_LEFT;
+    if (d->leaving)
+        return DISK_STATE_LEAVING;
+    if (d->refused)
+        return DISK_STATE_REFUSED;
+    return d->established ? DISK_STATE_ESTABLISHED : DISK_STATE_NEW;
+}
+
+void standing_disks(struct standing *s, uint32_t counts[DISK_STATES])
+{
+    memset(counts, 0, sizeof *counts * DISK_STATES);
+    (void)pthread_mutex_lock(&s->lock);
+    for (uint32_t i = 0; s->roster != NULL && i < roster_count(s->roster); i++)
+        counts[state_of(roster_at(s->roster, i))]++;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 struct str standing_instance(const struct standing *s)
 {
     return str_c(s->instance);

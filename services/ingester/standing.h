@@ -24,6 +24,23 @@ void standing_free(struct standing **s); /* NULL-safe */
  */
 int standing_set(struct standing *s, struct disk_id disk, const struct roster *roster);
 
+/* Where a disk is in its life, as one word: the last of these that is so. */
+enum disk_state {
+    DISK_STATE_NEW,
+    DISK_STATE_ESTABLISHED,
+    DISK_STATE_REFUSED,
+    DISK_STATE_LEAVING,
+    DISK_STATE_LEFT,
+    DISK_STATE_RETIRED,
+    DISK_STATES,
+};
+
+/* "established"; static. */
+const char *disk_state_name(enum disk_state s);
+
+/* How many disks of the roster are in each state. */
+void standing_disks(struct standing *s, uint32_t counts[DISK_STATES]);
+
 /* Fixed for the life of the process; borrowed. */
 struct str standing_instance(const struct standing *s);
 struct str standing_domain(const struct standing *s);
