@@ -163,7 +163,7 @@ struct form_limits {
 int form_open(struct form *out, struct str bytes, const struct form_limits *max,
               struct arena *a, struct err *err);
 
-/* The symbols section alone, as the log repeats it (design of the store, section 4): symbols of
+/* The symbols section alone, as the log repeats it (store/record.h): symbols of
  * `f` appended to out in the form's grammar. */
 void form_put_symbols(const struct form *f, struct buf *out);
 

@@ -3,9 +3,9 @@
  *
  * A write of one replica set goes to its instances (and to those beyond it that the look-up gave
  * in place of dead ones). It is acknowledged when synced acks came from W = RF/2 + 1 distinct
- * domains, whatever size the set has; the other sends go on in the background (design: exact
- * reads, A4). It has failed for good when the acks that are there and those that may still come
- * are of fewer domains.
+ * domains, whatever size the set has; the other sends go on in the background
+ * (docs/exact-reads.md, A4). It has failed for good when the acks that are there and those that
+ * may still come are of fewer domains.
  *
  * The newest ack of each disk is kept with the hash of the roster under which it was made.
  *

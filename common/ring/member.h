@@ -1,7 +1,7 @@
 /* ring/member.h - how the disk of an ingester becomes known, so that it may acknowledge.
  *
  * Before its first ack a disk introduces itself to all instances of ring and roster; who is asked
- * merges, syncs, and only then says ok (design: exact reads, A5). The very first disk of a cluster
+ * merges, syncs, and only then says ok (docs/exact-reads.md, A5). The very first disk of a cluster
  * is founded by the instance with the lowest id (A7). A disk that took over what is left of
  * another (its predecessor, A6) need not ask that one: it never replies again. The machine owns
  * the process's roster: it merges what others say, has it synced, and tells nothing that is not

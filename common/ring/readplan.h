@@ -3,8 +3,8 @@
  *
  * A round: every ingester says which dots it holds; their union is split into disjoint parts, one
  * per disk; each counts exactly its part. When a part fails, the round is abandoned with all its
- * answers and a new one starts from zero. The verdict rests on the last round alone (design:
- * exact reads, A8, A9 and 5.4). Names, labels, types and series need no counting: the union of
+ * answers and a new one starts from zero. The verdict rests on the last round alone
+ * (docs/exact-reads.md, A8, A9). Names, labels, types and series need no counting: the union of
  * the replies, under the same verdict.
  *
  * Use: readplan_init(), then after every event and at every due time readplan_next() until it

@@ -44,7 +44,7 @@ uint32_t read_union_root(const struct read_union *u, uint32_t i);
 uint32_t read_union_class_end(const struct read_union *u, uint32_t at);
 
 /* Give every dot of `todo` to one of the disks that hold it: add it to the disk's `given`
- * (5.4). Dots that nobody holds are left. ERR_NOMEM. */
+ * (A8c). Dots that nobody holds are left. ERR_NOMEM. */
 int read_split(struct read_disk *disks, uint32_t count, const struct vector *todo);
 
 /* Give every strong class, with all of its dots that the disk holds, to one disk. ERR_NOMEM. */

@@ -2,7 +2,7 @@
  *
  * A disk is 16 random bytes made with an empty data directory: it names a memory of what was
  * acknowledged, not a host. Rosters travel whole, never single records, and are synced before
- * anything is said that rests on them (design: exact reads, 5.1). How many disks are enough is
+ * anything is said that rests on them (docs/exact-reads.md). How many disks are enough is
  * always counted in distinct domains: what fails as one (the zone with zone awareness, else the
  * instance).
  *

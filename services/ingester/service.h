@@ -2,8 +2,8 @@
  * Count, Names and Keys. Introduce belongs to the member machine (membership_run.h).
  *
  * Handlers decode on the request's thread and work on the pool. A reply of Vector reads the
- * roster first and the vector after it; one of Append reads it after the sync (design: exact
- * reads, 5.2). Tests: tests/cluster. */
+ * roster first and the vector after it; one of Append reads it after the sync, so
+ * that an answer never knows less of the cluster than it says. Tests: tests/cluster. */
 #ifndef INGESTER_SERVICE_H
 #define INGESTER_SERVICE_H
 
