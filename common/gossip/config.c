@@ -104,7 +104,8 @@ int gossip_config_validate(const void *at, struct err *err)
     const struct gossip_config *c = at;
     struct str algorithm = str_c(c->compression_algorithm);
     if (c->bind_port > UINT16_MAX || c->advertise_port > UINT16_MAX)
-        return err_set(err, ERR_INVAL, "-memberlist.bind-port and -memberlist.advertise-port are at most 65535");
+        return err_set(err, ERR_INVAL, "-memberlist.bind-port and -memberlist.advertise-port are at "
+                       "most 65535");
     if (c->gossip_ms == 0 || c->stream_timeout_ms == 0 || c->packet_dial_ms == 0)
         return err_set(err, ERR_INVAL,
                        "gossip-interval, stream-timeout and packet-dial-timeout must not be 0");

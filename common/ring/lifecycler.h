@@ -102,8 +102,8 @@ uint64_t lifecycler_forgotten(const struct lifecycler *l);
  * our id: two ingesters of one name. It is logged as an error too. */
 int lifecycler_unique(const struct lifecycler *l, struct err *err);
 
-/* May /ready say yes? Latched once it does, but not while the id is not unique. desc is the ring (NULL: none). ERR_UNAVAILABLE with
- * the reason, in dskit's words. */
+/* May /ready say yes? Latched once it does, but not while the id is not unique. desc is the ring
+ * (NULL: none). ERR_UNAVAILABLE with the reason, in dskit's words. */
 int lifecycler_ready(struct lifecycler *l, const struct ring_desc *desc, mono_ms now,
                      wall_ms wall, struct err *err);
 

@@ -71,6 +71,7 @@ static int forget(void *arg, const char *cause, uint8_t disk[STORE_DISK_SIZE])
 static int make_dir(const char *dir, struct err *err)
 {
     struct stat st;
+    char why[128];
     if (mkdir(dir, 0777) == 0)
         return 0;
     if (errno == EEXIST && access(dir, R_OK | W_OK | X_OK) == 0 && stat(dir, &st) == 0) {
@@ -78,7 +79,8 @@ static int make_dir(const char *dir, struct err *err)
             return 0;
         errno = ENOTDIR;
     }
-    return err_set(err, ERR_IO, "-pyroscopedb.data-path: %s: %s", dir, strerror(errno));
+    return err_set(err, ERR_IO, "-pyroscopedb.data-path: %s: %s", dir,
+                   strerror_r(errno, why, sizeof why));
 }
 
 static int lock_dir(struct ingester *g, struct err *err)
