@@ -2,7 +2,7 @@
  *
  * A writer (one life of a distributor, 16 random bytes) numbers the profiles of each replica set
  * 1, 2, 3 ...; (writer, set) is a lane, (lane, seq) a dot: the identity of one profile on every
- * replica, for ever (docs/exact-reads.md, sections 3 and 4). A vector maps lanes to seqs.
+ * replica, for ever (docs/exact-reads.md). A vector maps lanes to seqs.
  *
  * Three parts: seqset (numbers of one lane, seqset.c), vector (lanes -> seqsets, dots.c, as a
  * message dots_msg.c), aliases (which dot repeats which, aliases.c).
@@ -158,7 +158,7 @@ void vector_encode(const struct vector *v, bool truncated, struct buf *out);
 int vector_decode(struct vector **out, bool *truncated, struct str bytes,
                   const struct dots_limits *limits, struct err *err);
 
-/* Repeats (docs/exact-reads.md, A9): the repeat's dot and the dot of the row that counts for it. */
+/* Repeats (A9): the dot of the repeat, and that of the row which counts for it. */
 struct alias {
     uint32_t repeat_lane, repeat_seq; /* lanes are indexes into the aliases' own lane table */
     uint32_t row_lane, row_seq;

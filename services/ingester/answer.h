@@ -41,7 +41,7 @@ int answer_count(const struct view *v, struct str method, struct str query,
 int answer_names(const struct view *v, struct str method, struct str query, struct buf *out,
                  struct err *err);
 
-/* Keys (docs/exact-reads.md, A9): append as fields 1 of KeysResponse the keys of the view's profiles
+/* Keys (exact reads, A9): append as fields 1 of KeysResponse the keys of the view's profiles
  * that the query selects and whose dot is in `of` (may be NULL), and of those that equal one of
  * the `find` keys in request bytes. ERR_LIMIT over `max` keys. */
 int answer_keys(const struct view *v, struct str method, struct str query,

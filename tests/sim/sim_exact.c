@@ -8,7 +8,7 @@
  *   sim_exact --seeds A-B       just these; --single: of the single-fault kind; --trace: events
  *   sim_exact --break RULE      seeds from 1 on, until the missing rule is noticed
  *
- * Checked (docs/exact-reads.md, sections 1 and 13; here as stage A has them):
+ * Checked (docs/exact-reads.md):
  *   I1  no profile counts twice by one dot in an answer - whatever fails
  *   I2  an answer marked complete has every profile that was acknowledged before it began
  *   I3  every acknowledged profile is synced on disks of >= W domains; a disk that was lost counts
