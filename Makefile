@@ -8,6 +8,7 @@
 #   make unit|sim|cluster|tidy        one suite alone; unit takes T=module or T=module/test_x
 #   make bench           the ratios of the README's table
 #   make fuzz            build the fuzz targets with libFuzzer (clang)
+#   make reference       docs/reference.md, from what the binaries print
 #   make deps            install what is missing (scripts/install-deps)
 #   make format          clang-format over the tree
 #   make install         PREFIX=/usr/local DESTDIR=
@@ -61,7 +62,7 @@ LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANFLAG
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/gen/%.o $(GEN)/%.msg.c $(GEN)/%.pb.c $(GEN)/%.pb.h
 .SUFFIXES:
 .PHONY: all help run test test-all long unit sim cluster tidy bench fuzz deps format install clean \
-        opts interop build-unit build-sim build-bench build-fuzz
+        reference opts interop build-unit build-sim build-bench build-fuzz
 
 # --- generated messages -------------------------------------------------------------------------
 # proto/rpc: field tables of wire/msg.h, for protobuf and JSON. proto/gossip: nanopb.
@@ -238,6 +239,10 @@ $(BUILD)/bin/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(TESTLIB) $(LIBS_ALL)
 
 deps:
 	@scripts/install-deps
+
+reference: $(BIN)/querier
+	$< -config.reference > docs/reference.md.new
+	@mv docs/reference.md.new docs/reference.md
 
 format:
 	clang-format-14 -i $$(git ls-files '*.c' '*.h')

@@ -117,6 +117,9 @@ bool node_configure(struct node *n, int argc, char **argv, int *status)
     case CONF_HELP_ALL:
         conf_help(p->sections, NODE_SECTIONS, n->role, action == CONF_HELP_ALL, &text);
         break;
+    case CONF_REFERENCE:
+        conf_reference(p->sections, NODE_SECTIONS, &text);
+        break;
     case CONF_VERSION:
         buf_printf(&text, "%s, version %s (revision %s), Emberring\n", n->role, app_version(),
                    app_revision());

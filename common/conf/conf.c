@@ -150,8 +150,8 @@ const char *conf_nearest(const struct conf *c, struct str name, bool flags)
     struct nearest n = {NULL, (uint32_t)(name.len > 96 ? 96 : name.len) / 2 + 1};
     for (size_t i = 0; i < c->bound_count; i++)
         consider(&n, name, flags ? c->bound[i].flag : c->bound[i].key);
-    static const char *const own[] = {"config.file", "config.expand-env", "help", "help-all",
-                                      "version"};
+    static const char *const own[] = {"config.file", "config.expand-env", "config.reference",
+                                      "help",        "help-all",          "version"};
     for (size_t i = 0; flags && i < sizeof own / sizeof *own; i++)
         consider(&n, name, own[i]);
     for (size_t i = 0; i < peer_flags_count; i++)
@@ -160,7 +160,15 @@ const char *conf_nearest(const struct conf *c, struct str name, bool flags)
 }
 
 /* The options of the command line itself. Booleans but for config.file. */
-enum own_flag { OWN_NONE, OWN_HELP, OWN_HELP_ALL, OWN_VERSION, OWN_EXPAND, OWN_FILE };
+enum own_flag {
+    OWN_NONE,
+    OWN_HELP,
+    OWN_HELP_ALL,
+    OWN_VERSION,
+    OWN_REFERENCE,
+    OWN_EXPAND,
+    OWN_FILE,
+};
 
 static enum own_flag own_flag(struct str name)
 {
@@ -171,6 +179,7 @@ static enum own_flag own_flag(struct str name)
                {"help", OWN_HELP},
                {"help-all", OWN_HELP_ALL},
                {"version", OWN_VERSION},
+               {"config.reference", OWN_REFERENCE},
                {"config.expand-env", OWN_EXPAND},
                {"config.file", OWN_FILE}};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
@@ -196,6 +205,9 @@ static int set_own(struct conf *c, enum own_flag flag, struct str value)
         break;
     case OWN_VERSION:
         c->action = on ? CONF_VERSION : c->action;
+        break;
+    case OWN_REFERENCE:
+        c->action = on ? CONF_REFERENCE : c->action;
         break;
     case OWN_EXPAND:
         c->expand_env = on;

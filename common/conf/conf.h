@@ -90,7 +90,7 @@ struct conf_section {
     int (*validate)(const void *at, struct err *err); /* may be NULL */
 };
 
-enum conf_action { CONF_RUN, CONF_HELP, CONF_HELP_ALL, CONF_VERSION };
+enum conf_action { CONF_RUN, CONF_HELP, CONF_HELP_ALL, CONF_VERSION, CONF_REFERENCE };
 
 struct conf;
 

@@ -57,20 +57,26 @@ static bool is_implemented(const struct conf_section *sections, size_t count, st
     return false;
 }
 
-static const char own_help[] =
-    "  -config.expand-env\n"
-    "    \tReplace ${VAR} and ${VAR:-default} in the configuration file.\n"
-    "  -config.file string\n"
-    "    \tA YAML file to load; flags stand over it.\n"
-    "  -help\n    \tPrint the basic options and exit.\n"
-    "  -help-all\n    \tPrint all options and exit.\n"
-    "  -version\n    \tPrint the version and exit.\n";
+/* The options of the command line itself, in every program. */
+static const struct {
+    const char *flag, *type, *help;
+} own[] = {
+    {"config.expand-env", "boolean",
+     "Replace ${VAR} and ${VAR:-default} in the configuration file."},
+    {"config.file", "string", "A YAML file to load; flags stand over it."},
+    {"config.reference", "boolean", "Print all options as a page of Markdown and exit."},
+    {"help", "boolean", "Print the basic options and exit."},
+    {"help-all", "boolean", "Print all options and exit."},
+    {"version", "boolean", "Print the version and exit."},
+};
 
 void conf_help(const struct conf_section *sections, size_t count, const char *program, bool all,
                struct buf *out)
 {
     buf_printf(out, "Usage of %s:\n", program);
-    buf_c(out, own_help);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        buf_printf(out, "  -%s%s\n    \t%s\n", own[i].flag,
+                   str_eq(str_c(own[i].type), STR("boolean")) ? "" : " string", own[i].help);
     for (size_t i = 0; i < count; i++)
         for (const struct conf_row *r = sections[i].rows; r->type != CONF_END; r++)
             if (r->flag != NULL && (all || (r->bits & CONF_ADVANCED) == 0))
@@ -124,7 +130,11 @@ void conf_reference(const struct conf_section *sections, size_t count, struct bu
           "# Options\n\nEvery option is a flag and, where a YAML key is given, a key of the "
           "file named by `-config.file`. Flags stand over the file, the file over defaults. "
           "Durations are written like `1h30m`, `15s` or `200ms`, sizes in bytes or like "
-          "`64MiB`; lists are comma-separated, and their flags may be repeated.\n");
+          "`64MiB`; lists are comma-separated, and their flags may be repeated.\n"
+          "\n## Command line\n\n| flag | YAML | type | default | meaning |\n"
+          "| --- | --- | --- | --- | --- |\n");
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        buf_printf(out, "| `-%s` |  | %s |  | %s |\n", own[i].flag, own[i].type, own[i].help);
     for (size_t i = 0; i < count; i++) {
         buf_printf(out, "\n## %s\n\n| flag | YAML | type | default | meaning |\n",
                    sections[i].title);

@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 
-from conftest import BIN
+from conftest import BIN, ROOT
 from emberring import labels, pprof
 
 ROLES = ["distributor", "ingester", "querier"]
@@ -29,6 +29,13 @@ def test_help_and_version(role):
     assert status == 0 and "-memberlist.join" in short
     status, long = binary(role, "-help-all")
     assert status == 0 and len(long) > len(short) and "-memberlist.gossip-interval" in long
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_reference_page_is_what_every_binary_prints(role):
+    status, out = binary(role, "-config.reference")
+    with open(os.path.join(ROOT, "docs", "reference.md"), encoding="utf-8") as f:
+        assert status == 0 and out == f.read(), "docs/reference.md is stale: make reference"
 
 
 @pytest.mark.parametrize("role", ROLES)

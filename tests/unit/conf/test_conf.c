@@ -301,6 +301,8 @@ static void the_command_line_asks_for_help_version_or_a_file(void **state)
     assert_int_equal(conf_action(c), CONF_HELP_ALL);
     assert_string_equal(load(c, NULL, ARGS("-version=true")), "");
     assert_int_equal(conf_action(c), CONF_VERSION);
+    assert_string_equal(load(c, NULL, ARGS("-config.reference")), "");
+    assert_int_equal(conf_action(c), CONF_REFERENCE);
     conf_free(&c);
 }
 

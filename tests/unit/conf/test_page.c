@@ -61,6 +61,7 @@ static void the_reference_has_a_table_a_section_and_the_rest(void **state)
     assert_true(has(&b, "| `-server.on` |  | boolean | `false` | Switch. |\n"));
     assert_true(
         has(&b, "| `-server.hidden` | `server.a.hidden` | string |  | (advanced) For "));
+    assert_true(has(&b, "| `-config.file` |  | string |  | A YAML file to load"));
     assert_true(has(&b, "- `-target`\n"));
     assert_false(has(&b, "- `-server.http-listen-port`\n"));
     buf_reset(&b);
