@@ -21,6 +21,7 @@ struct commit {
     int64_t sync_due_ns;
     int64_t open_due_ns;  /* when to try again to open a generation, or to make a segment */
     int64_t segment_due_ns;
+    int64_t told_due_ns;  /* when to say again that there is no room */
 };
 
 void commit_wake(struct store *s)
@@ -303,6 +304,19 @@ static bool commit_batch(struct commit *c)
     return true;
 }
 
+/* Each second is tried, each minute is said. */
+static void complain(struct commit *c, const char *what, int rc)
+{
+    struct store *s = c->s;
+    int64_t now = clock_mono_ns();
+    if (now < c->told_due_ns)
+        return;
+    c->told_due_ns = now + 60000 * ms_ns;
+    log_line(&s->c.log, LOG_WARN, what, LOG_C("path", s->dir),
+             LOG_U("free_bytes", s->io->free_bytes(s->io->self, s->dir)),
+             LOG_C("error", err_text(rc)));
+}
+
 /* Make the next segment when the last one fills up; a failure is tried again each second. */
 static void make_ahead(struct commit *c)
 {
@@ -324,9 +338,10 @@ static void make_ahead(struct commit *c)
     pthread_mutex_unlock(&s->log_lock);
     c->segment_due_ns = rc == 0 ? 0 : clock_mono_ns() + s->c.retry_ms * ms_ns;
     if (rc != 0)
-        log_line(&s->c.log, LOG_WARN, "no new log segment", LOG_C("path", s->dir),
-                 LOG_U("free_bytes", s->io->free_bytes(s->io->self, s->dir)),
-                 LOG_C("error", err_text(rc)));
+        complain(c, "no new log segment: pushes are refused when this one is full", rc);
+    else if (c->told_due_ns != 0)
+        log_line(&s->c.log, LOG_INFO, "a new log segment is there", LOG_U("segment", segment));
+    c->told_due_ns = rc == 0 ? 0 : c->told_due_ns;
 }
 
 /* With no generation open, try to open one: at once, then each second. */
@@ -344,9 +359,8 @@ static void reopen(struct commit *c)
         log_line(&s->c.log, LOG_INFO, "a new log generation is open",
                  LOG_U("generation", s->open->number));
     else
-        log_line(&s->c.log, LOG_WARN, "no new log generation", LOG_C("path", s->dir),
-                 LOG_U("free_bytes", s->io->free_bytes(s->io->self, s->dir)),
-                 LOG_C("error", err_text(rc)));
+        complain(c, "no new log generation: pushes are refused", rc);
+    c->told_due_ns = rc == 0 ? 0 : c->told_due_ns;
 }
 
 static void sync_when_due(struct commit *c, bool now)

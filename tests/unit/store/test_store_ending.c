@@ -74,6 +74,8 @@ static void nothing_is_acknowledged_that_the_end_of_a_generation_took(void **sta
     c.retry_ms = 1;
     assert_int_equal(store_open(&s, &c, memdisk_io(d), NULL), 0);
     atomic_store(&running, THREADS);
+    for (unsigned i = 0; i < THREADS; i++)
+        (void)kit_lane(i); /* made now, not by two threads at once */
     for (unsigned i = 0; i < THREADS; i++) {
         pushers[i] = (struct pusher){.s = s, .writer = i / 2};
         assert_int_equal(pthread_create(&threads[i], NULL, push_all, &pushers[i]), 0);
