@@ -13,7 +13,9 @@ struct entry {
     void *value;
 };
 
-enum { SLOT_EMPTY = 0, SLOT_GONE = UINT32_MAX, MAP_FIRST = 8 };
+enum { SLOT_EMPTY = 0, MAP_FIRST = 8 };
+
+#define SLOT_GONE UINT32_MAX
 
 struct map {
     struct entry *entries;

@@ -10,7 +10,9 @@
 #include "store/match.h"
 #include "store/row.h"
 
-enum { STOP_EVERY = 64, NONE = UINT32_MAX };
+enum { STOP_EVERY = 64 };
+
+#define NONE UINT32_MAX
 
 struct query {
     const struct view *v;
