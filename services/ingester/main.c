@@ -32,6 +32,7 @@ struct ingester {
     char instance[HOST_MAX];
     struct store_file *lock; /* of the data directory */
     struct identity identity;
+    bool unborn; /* its disk's name was made by this start and is not on the disk yet */
     struct roster *roster; /* as it was on the disk */
     struct store *store;
     struct standing *standing;
@@ -63,17 +64,28 @@ static int forget(void *arg, const char *cause, uint8_t disk[STORE_DISK_SIZE])
     fresh_disk(fresh);
     log_line(&g->node->log, LOG_WARN, "the disk forgot something: it takes a new name",
              LOG_C("cause", cause));
-    identity_forget(&g->identity, fresh);
+    if (!g->unborn) /* else nobody knows the name, and as predecessor it would hide the real one */
+        identity_forget(&g->identity, fresh);
     memcpy(disk, g->identity.disk, DISK_SIZE);
     return identity_write(g->io, g->dir, &g->identity);
 }
 
-static int make_dir(const char *dir, struct err *err)
+/* A new directory lasts only when the one that it is in is synced. */
+static int sync_above(struct ingester *g, struct err *err)
+{
+    char above[PATH_MAX_];
+    (void)snprintf(above, sizeof above, "%s/..", g->dir);
+    int rc = g->io->sync_dir(g->io->self, above);
+    return rc == 0 ? 0 : err_set(err, rc, "syncing %s: %s", above, err_text(rc));
+}
+
+static int make_dir(struct ingester *g, struct err *err)
 {
     struct stat st;
     char why[128];
+    const char *dir = g->dir;
     if (mkdir(dir, 0777) == 0)
-        return 0;
+        return sync_above(g, err);
     if (errno == EEXIST && access(dir, R_OK | W_OK | X_OK) == 0 && stat(dir, &st) == 0) {
         if (S_ISDIR(st.st_mode))
             return 0;
@@ -113,6 +125,7 @@ static int open_identity(struct ingester *g, struct err *err)
     int rc = identity_open(g->io, g->dir, name, name, fresh, &g->identity, &cause);
     if (rc != 0)
         return err_set(err, rc, "%s/instance: %s", g->dir, err_text(rc));
+    g->unborn = cause != NULL;
     if (cause != NULL)
         log_line(&g->node->log, LOG_INFO, "the disk gets a new name", LOG_C("cause", cause));
     return read_roster(g, err);
@@ -147,6 +160,7 @@ static int open_store(struct ingester *g, struct err *err)
     g->identity.starts++;
     g->identity.stopped = false;
     rc = identity_write(g->io, g->dir, &g->identity);
+    g->unborn = false;
     if (rc == 0)
         identity_reserve(g->io, g->dir);
     return rc == 0 ? 0 : err_set(err, rc, "%s/instance: %s", g->dir, err_text(rc));
@@ -336,7 +350,7 @@ static int build(struct ingester *g, struct err *err)
     mem_account_init(&g->requests, NULL, "requests", n->server.memory_max);
     int rc = name_instance(g, err);
     if (rc == 0)
-        rc = make_dir(g->dir, err);
+        rc = make_dir(g, err);
     if (rc == 0)
         rc = lock_dir(g, err);
     if (rc == 0)

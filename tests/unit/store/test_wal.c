@@ -16,7 +16,9 @@ enum { SEGMENT = 4096, SEGMENTS = 40 };
 static void a_header_comes_back_and_a_turned_bit_does_not(void **state)
 {
     (void)state;
-    struct wal_header h = {.generation = 7, .flags = WAL_LAX, .segment = 3, .salt = 99, .created = 1234}, back;
+    struct wal_header h = {
+        .generation = 7, .flags = WAL_LAX, .segment = 3, .salt = 99, .created = 1234};
+    struct wal_header back;
     uint8_t bytes[WAL_HEADER_SIZE];
     memset(h.disk, 5, sizeof h.disk);
     wal_header_put(&h, bytes);
