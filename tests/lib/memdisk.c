@@ -403,9 +403,12 @@ const struct store_io *memdisk_io(struct memdisk *d)
     return &d->io;
 }
 
-uint64_t memdisk_calls(const struct memdisk *d)
+uint64_t memdisk_calls(struct memdisk *d)
 {
-    return d->calls;
+    pthread_mutex_lock(&d->lock);
+    uint64_t calls = d->calls;
+    pthread_mutex_unlock(&d->lock);
+    return calls;
 }
 
 void memdisk_fail_at(struct memdisk *d, uint64_t n, uint64_t times, int code)

@@ -19,7 +19,7 @@ const struct store_io *memdisk_io(struct memdisk *d);
 
 /* Calls that change the disk or make it durable, so far: create, reserve, write, sync, truncate,
  * rename, unlink, sync_dir. */
-uint64_t memdisk_calls(const struct memdisk *d);
+uint64_t memdisk_calls(struct memdisk *d);
 
 /* The n-th such call from now on fails with `code`, and `times` - 1 more after it (UINT64_MAX:
  * all). A failing write leaves a part of its bytes. n = 0 switches it off. */
