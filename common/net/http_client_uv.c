@@ -1,5 +1,7 @@
 /* net/http_client_uv.c - libcurl's multi interface on a loop.
  *
+ * It is long, since curl's callbacks, the life of a call and its deadline share one state.
+ *
  * curl tells which sockets it waits for and when it wants to be woken; libuv does both. Handles are
  * kept for the next call. Nothing is taken out of the multi handle inside one of curl's callbacks,
  * which it forbids. */
@@ -16,13 +18,21 @@
 #include "base/mem.h"
 #include "net/loop_priv.h"
 
-enum { HEADERS_MAX = 64, HEADER_BYTES_MAX = 64 * 1024, KEPT_MAX = 64, UPLOAD_BYTES = 128 * 1024 };
+enum {
+    HEADERS_MAX = 64,
+    HEADER_BYTES_MAX = 64 * 1024,
+    KEPT_MAX = 64,
+    UPLOAD_BYTES = 128 * 1024,
+    OVERDUE_MS = 20, /* after its deadline a call that curl has not ended is ended here */
+};
 
 struct http_client {
     struct loop *loop;
     CURLM *multi;
     uv_timer_t timer;
-    unsigned refs; /* the client, its timer, and a socket each */
+    uv_timer_t overdue; /* curl has no eye on the time of calls that wait for a connection */
+    mono_ms overdue_at; /* when it looks; MONO_NEVER: not armed */
+    unsigned refs; /* the client, its two timers, and a socket each */
     bool closing;
     struct http_client_config config;
     struct list calls; /* under way */
@@ -38,6 +48,7 @@ struct http_call {
     struct buf body, head; /* head: header lines, each name NUL value NUL */
     unsigned header_count;
     size_t response_max;
+    mono_ms deadline;
     http_result_fn done;
     void *arg;
     bool too_large;
@@ -298,6 +309,56 @@ static void check(struct http_client *c)
     client_unref(c);
 }
 
+/* --- deadlines ----------------------------------------------------------------------------- */
+
+static void look_for_overdue(struct http_client *c);
+
+static void on_overdue(uv_timer_t *timer)
+{
+    look_for_overdue(timer->data);
+}
+
+static void watch_deadline(struct http_client *c, mono_ms deadline)
+{
+    if (deadline == MONO_NEVER || deadline + OVERDUE_MS >= c->overdue_at)
+        return;
+    mono_ms now = loop_now(c->loop);
+    c->overdue_at = deadline + OVERDUE_MS;
+    uv_timer_start(&c->overdue, on_overdue,
+                   c->overdue_at > now ? (uint64_t)(c->overdue_at - now) : 0, 0);
+}
+
+static struct http_call *find_overdue(struct http_client *c, mono_ms now)
+{
+    LIST_EACH(at, &c->calls) {
+        struct http_call *call = LIST_ITEM(at, struct http_call, link);
+        if (call->deadline != MONO_NEVER && call->deadline + OVERDUE_MS <= now)
+            return call;
+    }
+    return NULL;
+}
+
+/* End what is over time; the callbacks may start and cancel calls, and free the client. */
+static void look_for_overdue(struct http_client *c)
+{
+    const struct http_result result = {
+        .code = ERR_TIMEOUT, .retry_after_s = -1, .message = "deadline exceeded"};
+    mono_ms now = loop_now(c->loop);
+    struct http_call *call;
+    c->refs++;
+    c->overdue_at = MONO_NEVER;
+    while (!c->closing && (call = find_overdue(c, now)) != NULL) {
+        http_result_fn done = call->done;
+        void *arg = call->arg;
+        call_end(call);
+        done(arg, &result);
+    }
+    if (!c->closing)
+        LIST_EACH(at, &c->calls)
+            watch_deadline(c, LIST_ITEM(at, struct http_call, link)->deadline);
+    client_unref(c);
+}
+
 /* --- starting ------------------------------------------------------------------------------ */
 
 static int add_header(struct http_call *call, struct str name, struct str value)
@@ -457,6 +518,7 @@ int http_call_start(struct http_client *c, const struct http_ask *ask, struct ht
         return err_set(err, c->closing ? ERR_CLOSED : ERR_NOMEM, "%s", ask->url);
     call->done = ask->done;
     call->arg = ask->arg;
+    call->deadline = ask->deadline;
     call->response_max = ask->response_max == 0 ? 64u << 20 : ask->response_max;
     int rc = add_headers(call, ask);
     if (rc != 0) {
@@ -471,6 +533,7 @@ int http_call_start(struct http_client *c, const struct http_ask *ask, struct ht
     }
     list_push_back(&c->calls, &call->link);
     c->inflight++;
+    watch_deadline(c, call->deadline);
     if (out != NULL)
         *out = call;
     return 0;
@@ -508,11 +571,13 @@ int http_client_init(struct http_client **out, struct loop *l,
         c->config.connect_ms = 2000;
     if (c->config.user_agent == NULL)
         c->config.user_agent = "emberring";
-    c->refs = 2;
+    c->refs = 3;
+    c->overdue_at = MONO_NEVER;
     list_init(&c->calls);
     list_init(&c->kept);
     uv_timer_init(loop_uv(l), &c->timer);
-    c->timer.data = c;
+    uv_timer_init(loop_uv(l), &c->overdue);
+    c->timer.data = c->overdue.data = c;
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
     curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, want_timer);
@@ -549,6 +614,7 @@ static void do_free(void *arg)
     }
     curl_multi_cleanup(c->multi);
     uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&c->overdue, on_timer_closed);
     client_unref(c);
 }
 

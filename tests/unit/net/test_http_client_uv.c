@@ -251,6 +251,30 @@ static void the_deadline_ends_a_call_and_cancel_ends_it_silently(void **state)
     assert_int_equal(w->a[2].count, 0);
 }
 
+static void the_deadline_also_ends_a_call_that_waits_for_a_connection(void **state)
+{
+    struct world *w = *state;
+    struct http_client *wide = w->client;
+    struct http_client_config one = {.connections_per_host = 1};
+    assert_int_equal(http_client_init(&w->client, w->loop, &one, NULL), 0);
+    mono_ms began = clock_mono_ms();
+    go(w, 0, w->raw_port, "/", (struct http_ask){.deadline = began + 3000});
+    for (size_t i = 1; i < 9; i++)
+        go(w, i, w->raw_port, "/", (struct http_ask){.deadline = began + 150});
+    UNTIL(w, w->a[8].count == 1);
+    for (size_t i = 1; i < 9; i++) {
+        assert_int_equal(w->a[i].count, 1);
+        assert_int_equal(w->a[i].code, ERR_TIMEOUT);
+        assert_string_not_equal(w->a[i].message, "");
+    }
+    assert_in_range(clock_mono_ms() - began, 145, 1500);
+    assert_int_equal(w->a[0].count, 0);
+    assert_int_equal(http_client_inflight(w->client), 1);
+    http_client_free(&w->client);
+    assert_int_equal(w->a[0].code, ERR_CANCELED);
+    w->client = wide;
+}
+
 static void what_goes_wrong_has_a_name(void **state)
 {
     struct world *w = *state;
@@ -376,6 +400,7 @@ int main(void)
         T(large_bodies_go_without_waiting_for_a_100),
         T(connections_are_kept_and_used_again),
         T(the_deadline_ends_a_call_and_cancel_ends_it_silently),
+        T(the_deadline_also_ends_a_call_that_waits_for_a_connection),
         T(what_goes_wrong_has_a_name),
         T(retry_after_is_passed_on),
         T(what_cannot_be_asked_is_refused_at_once),
