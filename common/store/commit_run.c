@@ -383,8 +383,8 @@ static int seal(struct commit *c)
 {
     struct store *s = c->s;
     struct gen *g = s->open;
-    if (g == NULL)
-        return s->refusal;
+    if (g == NULL) /* none that failed, and none opened for want of room: nothing was at stake */
+        return s->stats.failures == 0 ? 0 : s->refusal;
     char path[STORE_PATH_BYTES];
     if (wal_records(g->wal) == 0) { /* nothing in it: nothing to keep */
         close_files(g);
