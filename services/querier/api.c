@@ -27,6 +27,7 @@ struct query_job {
     struct merge_profile_ask profile;
     struct merge_series_ask series;
     struct merge_names_ask names;
+    struct fanout *fanout; /* under way, or NULL */
     struct buf query; /* the request as the ingesters get it */
     struct buf copy;  /* all parts */
     struct str *parts;
@@ -113,6 +114,7 @@ static void on_fanout(void *arg, const struct fanout_result *r)
 {
     struct query_job *job = arg;
     struct rpc_call *call = job->call;
+    job->fanout = NULL;
     if (r->verdict != NULL && r->completeness.len > 0)
         rpc_header(call, "X-Pyroscope-Completeness", r->completeness);
     if (r->rc != 0) {
@@ -151,6 +153,14 @@ static struct query_job *job_new(struct api *api, struct rpc_call *call, enum wh
     return job;
 }
 
+/* The server has answered by itself: the ingesters need not go on. */
+static void on_gone(void *arg)
+{
+    struct query_job *job = arg;
+    if (job->fanout != NULL)
+        fanout_cancel(job->fanout);
+}
+
 /* Ask the ingesters for `method` with the request (clamped). */
 static void start(struct query_job *job, const char *method, const struct msg_type *type,
                   const void *request, int64_t from_ms, int64_t until_ms)
@@ -172,9 +182,12 @@ static void start(struct query_job *job, const char *method, const struct msg_ty
                              .deadline = deadline - MARGIN_MS,
                              .done = on_fanout,
                              .arg = job};
-    int rc = job->query.error != 0 ? err_set(&err, job->query.error, "no memory for the query")
-                                   : fanout_start(job->api->env, &ask, &err);
-    if (rc != 0) {
+    int rc = job->query.error != 0
+                 ? err_set(&err, job->query.error, "no memory for the query")
+                 : fanout_start(&job->fanout, job->api->env, &ask, &err);
+    if (rc == 0) {
+        http_req_on_cancel(call->http, on_gone, job);
+    } else {
         job_reset(job);
         rpc_fail_err(call, &err);
     }
@@ -443,7 +456,9 @@ int api_register(struct api *api, struct rpc_server *rpc, struct err *err)
         METHOD("Diff", querier_v1_diff_request, querier_v1_diff_response, on_unserved),
     };
     enum { COUNT = sizeof methods / sizeof *methods };
-    for (unsigned i = 0; i < COUNT; i++)
+    for (unsigned i = 0; i < COUNT; i++) {
         methods[i].arg = api;
+        methods[i].deadline_ms = api->settings->query_timeout_ms;
+    }
     return rpc_server_add(rpc, methods, COUNT, err);
 }

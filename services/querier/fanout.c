@@ -530,7 +530,8 @@ static int list_peers(struct fanout *f, struct read_peer **peers, uint32_t *coun
     return 0;
 }
 
-int fanout_start(struct fanout_env *env, const struct fanout_ask *ask, struct err *err)
+int fanout_start(struct fanout **out, struct fanout_env *env, const struct fanout_ask *ask,
+                 struct err *err)
 {
     struct fanout *f = mem_zalloc(sizeof *f);
     if (f == NULL)
@@ -567,5 +568,14 @@ int fanout_start(struct fanout_env *env, const struct fanout_ask *ask, struct er
         return err_set(err, rc, "planning the query: %s", err_text(rc));
     }
     loop_timer_start(f->timer, 0, 0); /* begin on the next turn: done is never called in here */
+    *out = f;
     return 0;
+}
+
+void fanout_cancel(struct fanout *f)
+{
+    struct fanout_result result = {.rc = ERR_CANCELED, .message = "nobody waits for the answer"};
+    drop_calls(f);
+    f->ask.done(f->ask.arg, &result);
+    fanout_free(f);
 }

@@ -18,6 +18,7 @@
 #include "ring/readplan.h"
 
 struct arena;
+struct fanout;
 struct fanout_env;
 struct http_client;
 struct loop;
@@ -77,7 +78,13 @@ struct fanout_ask {
     void *arg;
 };
 
-/* Start. Errors: nothing will be called. ERR_NOMEM, ERR_LIMIT. */
-int fanout_start(struct fanout_env *env, const struct fanout_ask *ask, struct err *err);
+/* Start; *out is good for fanout_cancel() until `done` is entered. Errors: nothing will be called.
+ * ERR_NOMEM, ERR_LIMIT. */
+int fanout_start(struct fanout **out, struct fanout_env *env, const struct fanout_ask *ask,
+                 struct err *err);
+
+/* Give it up: calls under way end, `done` is called with ERR_CANCELED. On the loop, from outside
+ * of `done`. */
+void fanout_cancel(struct fanout *f);
 
 #endif

@@ -44,6 +44,7 @@ struct job {
     enum stage stage;
     struct parts parts[STAGE_COUNT];
     struct buf query;
+    struct fanout *fanout; /* under way, or NULL */
     char completeness[512]; /* the worst of the fan-outs */
     bool complete;
 };
@@ -191,6 +192,7 @@ static int keep(struct job *job, const struct fanout_result *r)
 static void on_fanout(void *arg, const struct fanout_result *r)
 {
     struct job *job = arg;
+    job->fanout = NULL;
     if (r->rc != 0) {
         fail(job, r->rc, r->message);
         return;
@@ -235,6 +237,14 @@ static void put_query(struct job *job)
     msg_encode(&querier_v1_select_series_request_msg, &r, &job->query);
 }
 
+/* The server has answered by itself: the ingesters need not go on. */
+static void on_gone(void *arg)
+{
+    struct job *job = arg;
+    if (job->fanout != NULL)
+        fanout_cancel(job->fanout);
+}
+
 static void next_stage(struct job *job)
 {
     struct err err = {0};
@@ -260,9 +270,12 @@ static void next_stage(struct job *job)
         .done = on_fanout,
         .arg = job,
     };
-    int rc = job->query.error != 0 ? err_set(&err, job->query.error, "no memory for the query")
-                                   : fanout_start(job->api->env, &ask, &err);
-    if (rc != 0)
+    int rc = job->query.error != 0
+                 ? err_set(&err, job->query.error, "no memory for the query")
+                 : fanout_start(&job->fanout, job->api->env, &ask, &err);
+    if (rc == 0)
+        http_req_on_cancel(job->req, on_gone, job);
+    else
         fail(job, rc, err.msg);
 }
 
@@ -347,7 +360,10 @@ static void on_render(void *arg, struct http_req *req)
 
 int render_register(struct api *api, struct http_server *http, struct err *err)
 {
-    struct http_route route = {
-        .path = "/pyroscope/render", .methods = HTTP_GET, .handler = on_render, .arg = api};
+    struct http_route route = {.path = "/pyroscope/render",
+                               .methods = HTTP_GET,
+                               .deadline_ms = api->settings->query_timeout_ms,
+                               .handler = on_render,
+                               .arg = api};
     return http_server_route(http, &route, err);
 }
