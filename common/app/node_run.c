@@ -116,7 +116,7 @@ static int build_gossip(struct node *n, struct err *err)
 }
 
 /* host:port that others reach our HTTP at: the configured address, else that of the gossip. */
-static void find_address(struct node *n)
+static int find_address(struct node *n, struct err *err)
 {
     char text[GOSSIP_ADDR_TEXT_MAX];
     struct addr http = http_server_addr(n->http);
@@ -128,8 +128,11 @@ static void find_address(struct node *n)
     }
     unsigned port = n->settings.ingester.port != 0 ? n->settings.ingester.port : http.port;
     bool bare_v6 = str_find(host, ':') != SIZE_MAX && host.data[0] != '[';
-    (void)snprintf(n->http_addr, sizeof n->http_addr, bare_v6 ? "[%.*s]:%u" : "%.*s:%u",
-                   STR_ARG(host), port);
+    int size = snprintf(n->http_addr, sizeof n->http_addr, bare_v6 ? "[%.*s]:%u" : "%.*s:%u",
+                        STR_ARG(host), port);
+    return size < 0 || (size_t)size >= sizeof n->http_addr
+               ? err_set(err, ERR_INVAL, "-ingester.lifecycler.addr: too long")
+               : 0;
 }
 
 static void block_signals(void)
@@ -170,12 +173,13 @@ int node_init(struct node **out, const char *role, int argc, char **argv)
         rc = build_gossip(n, &err);
     if (rc == 0)
         rc = node_register_pages(n, &err);
+    if (rc == 0)
+        rc = find_address(n, &err);
     if (rc != 0) {
         log_line(&n->log, LOG_ERROR, "cannot start", LOG_C("err", err.msg));
         node_free(&n);
         return 1;
     }
-    find_address(n);
     *out = n;
     return 0;
 }
@@ -300,6 +304,8 @@ static void stop(struct node *n)
     } else {
         (void)run_drain(n);
     }
+    /* Jobs of requests that were cut short still run: what they work on goes after this. */
+    pool_stop(n->pool);
     if (hooks->stop != NULL)
         hooks->stop(hooks->arg);
     gossip_stop(n->gossip, on_left, n);
@@ -323,6 +329,7 @@ int node_run(struct node *n, const struct node_hooks *hooks)
         loop_run(n->main);
     }
     stop(n);
+    n->priv->hooks = NULL; /* what they work on goes next */
     return atomic_load(&n->priv->status);
 }
 

@@ -67,7 +67,7 @@ struct node {
     struct rpc_server *rpc;
     struct gossip *gossip;
     struct ring_watch *ring; /* the ingesters' */
-    char http_addr[64];      /* host:port that others reach us at */
+    char http_addr[272];     /* host:port that others reach us at */
     struct node_private *priv;
 };
 
@@ -82,7 +82,7 @@ struct node_hooks {
     void (*ring_changed)(void *arg, struct ring *ring);
     /* A signal came; requests are still taken. May use node_turn_until(). */
     void (*leave)(void *arg);
-    /* No request is under way any more. */
+    /* No request is under way any more and the pool has ended. */
     void (*stop)(void *arg);
 };
 

@@ -374,6 +374,13 @@ void membership_free(struct membership **out)
     m->running = false;
     while (m->syncing)
         loop_turn(m->c.loop, 10);
+    loop_turn(m->c.loop, 0); /* introductions that were on their way here */
+    LIST_EACH_SAFE(it, &m->asked)
+    {
+        struct asked *a = LIST_ITEM(it, struct asked, link);
+        list_remove(&a->link);
+        rpc_fail(a->call, RPC_UNAVAILABLE, "shutting down");
+    }
     LIST_EACH_SAFE(it, &m->sent)
     {
         struct sent *s = LIST_ITEM(it, struct sent, link);
