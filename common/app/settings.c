@@ -3,6 +3,8 @@
 
 #include "base/str.h"
 
+enum { BODY_LIMIT_MB_MOST = 2047, PUSH_TIMEOUT_MS_MOST = 3600 * 1000 };
+
 #define R ring_settings
 static const struct conf_row ring_rows[] = {
     CONF_STR_ROW(R, store, "ring.store", "ring.kvstore.store", "memberlist", CONF_ADVANCED,
@@ -80,6 +82,9 @@ static const struct conf_row ingester_rows[] = {
 static const struct conf_row distributor_rows[] = {
     CONF_MS_ROW(R, push_timeout_ms, "push.timeout", "pushtimeout", "5s", CONF_ADVANCED,
                 "How long a write to an ingester may take."),
+    CONF_SIZE_ROW(R, inflight_bytes, "ingester-inflight-bytes", "ingester_inflight_bytes",
+                  "128MiB", CONF_ADVANCED,
+                  "Most bytes of writes that wait for one ingester; more is not sent to it."),
     {.type = CONF_END},
 };
 
@@ -192,7 +197,37 @@ static int check_ingester(const void *at, struct err *err)
     if (s->num_tokens < 1 || s->num_tokens > 10000)
         return err_set(err, ERR_INVAL, "-ingester.num-tokens: %u is not in 1 to 10000",
                        s->num_tokens);
-    return s->port > 65535 ? err_set(err, ERR_INVAL, "-ingester.lifecycler.port: %u is above 65535", s->port) : 0;
+    return s->port > 65535
+               ? err_set(err, ERR_INVAL, "-ingester.lifecycler.port: %u is above 65535", s->port)
+               : 0;
+}
+
+static int check_distributor(const void *at, struct err *err)
+{
+    const struct distributor_settings *s = at;
+    return s->push_timeout_ms == 0 || s->push_timeout_ms > PUSH_TIMEOUT_MS_MOST
+               ? err_set(err, ERR_INVAL, "-distributor.push.timeout: not above 0 and at most 1h")
+               : 0;
+}
+
+static int check_querier(const void *at, struct err *err)
+{
+    const struct querier_settings *s = at;
+    if (s->query_timeout_ms == 0)
+        return err_set(err, ERR_INVAL, "-querier.query-timeout: must not be 0");
+    return s->vector_timeout_ms == 0
+               ? err_set(err, ERR_INVAL, "-querier.exact-vector-timeout: must not be 0")
+               : 0;
+}
+
+static int check_bodies(const void *at, struct err *err)
+{
+    const struct distributor_settings *s = at;
+    if (s->body_limit_mb > 0 && s->body_limit_mb <= BODY_LIMIT_MB_MOST) /* false for NaN */
+        return 0;
+    return err_set(err, ERR_INVAL,
+                   "-distributor.ingestion-body-limit-mb: %g is not above 0 and at most %d",
+                   s->body_limit_mb, BODY_LIMIT_MB_MOST);
 }
 
 void settings_sections(struct settings *s, struct conf_section out[SETTINGS_SECTIONS])
@@ -202,10 +237,12 @@ void settings_sections(struct settings *s, struct conf_section out[SETTINGS_SECT
         {"Ingester in the ring", "ingester.", "ingester.lifecycler", lifecycler_rows,
          &s->ingester, check_ingester},
         {"Ingester", "ingester.", "ingester", ingester_rows, &s->ingester, NULL},
-        {"Distributor", "distributor.", "distributor", distributor_rows, &s->distributor, NULL},
-        {"Limits of requests", "", "limits", body_rows, &s->distributor, NULL},
+        {"Distributor", "distributor.", "distributor", distributor_rows, &s->distributor,
+         check_distributor},
+        {"Limits of requests", "", "limits", body_rows, &s->distributor,
+         check_bodies},
         {"Limits", "", "limits", limit_rows, &s->limits, NULL},
-        {"Querier", "querier.", "querier", querier_rows, &s->querier, NULL},
+        {"Querier", "querier.", "querier", querier_rows, &s->querier, check_querier},
         {"Data", "pyroscopedb.", "pyroscopedb", db_rows, s, NULL},
         {"Tenants", "", "", auth_rows, s, NULL},
     };

@@ -41,6 +41,7 @@ struct ingester_settings {
 /* -distributor.*: taking profiles. */
 struct distributor_settings {
     uint32_t push_timeout_ms;
+    uint64_t inflight_bytes; /* to one ingester */
     double body_limit_mb;
 };
 

@@ -86,6 +86,7 @@ int ingest_register(struct pusher *p, struct http_server *http, struct err *err)
         struct http_route route = {.path = paths[i],
                                    .methods = HTTP_POST,
                                    .body_max = (size_t)p->body_max,
+                                   .deadline_ms = p->deadline_ms,
                                    .handler = on_ingest,
                                    .arg = p};
         rc = http_server_route(http, &route, err);

@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+enum { FILL_MS = 60000 }; /* to wait for a worker and become a write; then the push timeout */
+
 /* The role: what main() owns beside the node. */
 struct distributor {
     struct node *node;
@@ -48,6 +50,7 @@ static int build(struct distributor *d, struct err *err)
     struct writer_config writer = {.ring = n->ring,
                                    .replication_factor = n->settings.ring.replication_factor,
                                    .timeout_ms = n->settings.distributor.push_timeout_ms,
+                                   .inflight_bytes = n->settings.distributor.inflight_bytes,
                                    .metrics = &d->write_metrics,
                                    .now = node_wall_ms};
     rc = writer_init(&d->writer, &writer);
@@ -59,6 +62,7 @@ static int build(struct distributor *d, struct err *err)
         .pool = n->pool,
         .rpc = n->rpc,
         .limits = limits_of(&n->settings.limits),
+        .deadline_ms = FILL_MS + n->settings.distributor.push_timeout_ms,
         .body_max = (uint64_t)(n->settings.distributor.body_limit_mb * 1048576),
         .metrics = &d->push_metrics,
         .now_ns = node_wall_ns,

@@ -345,6 +345,7 @@ int push_register(struct pusher *p, struct rpc_server *rpc, struct err *err)
     method.arg = p;
     method.body_max = (size_t)p->body_max;
     arenas_init(&p->arenas, ARENA_FIRST, ARENA_KEPT, NULL);
+    method.deadline_ms = p->deadline_ms;
     return rpc_server_add(rpc, &method, 1, err);
 }
 

@@ -42,6 +42,7 @@ struct pusher {
     struct rpc_server *rpc;
     struct profile_limits limits;
     uint64_t body_max; /* bytes of a request, and of its profiles unpacked */
+    uint32_t deadline_ms; /* for the answer to a push */
     struct push_metrics *metrics;
     int64_t (*now_ns)(void);
     struct arenas arenas; /* of push_register(); pusher_reset() frees what is kept */

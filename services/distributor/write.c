@@ -23,13 +23,20 @@
 
 #define APPEND_PATH "/emberring.ingester.v1.IngesterService/Append"
 
-enum { SEQ_RENEW = 0x7fffffff, RESPONSE_MAX = 4 << 20, SETS_MAX = 4096 };
+enum {
+    SEQ_RENEW = 0x7fffffff,
+    RESPONSE_MAX = 4 << 20,
+    SETS_MAX = 4096,
+    CALL_BYTES = 16 << 10, /* what a call takes beside its body */
+};
 
 const struct metric_row write_metric_rows[] = {
     METRIC_COUNTER_VEC_ROW(write_metrics, appends, 0, "distributor_ingester_appends_total",
                            "result", "Writes sent to single ingesters, by how they ended."),
     METRIC_GAUGE_ROW(write_metrics, inflight, 0, "distributor_ingester_appends_inflight",
                      "Writes to single ingesters that have not ended."),
+    METRIC_COUNTER_ROW(write_metrics, shed, 0, "distributor_ingester_appends_shed_total",
+                       "Writes that were not sent, since too many bytes wait for the ingester."),
     {.kind = METRIC_END},
 };
 
@@ -39,6 +46,7 @@ struct writer {
     uint8_t name[WRITER_SIZE];
     uint64_t numbered;          /* in all lanes of this name */
     struct map *next;           /* set key -> last number given */
+    struct map *flights;        /* address -> struct flight, of those that are called now */
     _Atomic uint64_t last_hash; /* of the roster, as ingesters last said */
 };
 
@@ -48,7 +56,8 @@ int writer_init(struct writer **out, const struct writer_config *config)
     if (w == NULL)
         return ERR_NOMEM;
     w->c = *config;
-    if (map_init(&w->next) != 0) {
+    if (map_init(&w->next) != 0 || map_init(&w->flights) != 0) {
+        map_free(&w->next);
         mem_free(w);
         return ERR_NOMEM;
     }
@@ -63,6 +72,7 @@ void writer_free(struct writer **w)
     if (*w == NULL)
         return;
     map_free(&(*w)->next);
+    map_free(&(*w)->flights); /* no call is under way: it is empty */
     (void)pthread_mutex_destroy(&(*w)->lock);
     mem_free(*w);
     *w = NULL;
@@ -85,6 +95,48 @@ static int take_numbers(struct writer *w, struct str set, uint32_t count, uint32
     (void)pthread_mutex_unlock(&w->lock);
     *first = (uint32_t)last + 1;
     return rc;
+}
+
+/* What waits for one ingester, in all writes. */
+struct flight {
+    uint32_t calls;
+    uint64_t bytes;
+};
+
+/* Count a call to `addr`. ERR_UNAVAILABLE: too much waits for it already; ERR_NOMEM. A single call
+ * of any size is let through. */
+static int flight_add(struct writer *w, const char *addr, uint64_t bytes)
+{
+    int rc = 0;
+    (void)pthread_mutex_lock(&w->lock);
+    struct flight *f = map_get(w->flights, str_c(addr));
+    if (f == NULL) {
+        f = mem_zalloc(sizeof *f);
+        rc = f == NULL ? ERR_NOMEM : map_put(w->flights, str_c(addr), f, NULL);
+        if (rc != 0)
+            mem_free(f);
+    } else if (f->bytes + bytes > w->c.inflight_bytes) {
+        rc = ERR_UNAVAILABLE;
+    }
+    if (rc == 0) {
+        f->calls++;
+        f->bytes += bytes;
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+static void flight_end(struct writer *w, const char *addr, uint64_t bytes)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    struct flight *f = map_get(w->flights, str_c(addr));
+    ASSERT(f != NULL && f->calls > 0);
+    f->bytes -= bytes;
+    if (--f->calls == 0) {
+        (void)map_remove(w->flights, str_c(addr));
+        mem_free(f);
+    }
+    (void)pthread_mutex_unlock(&w->lock);
 }
 
 /* --- making a write
@@ -376,6 +428,11 @@ static void judge(struct shard *s, const char *message)
         finish(w, 0, "");
 }
 
+static uint64_t call_bytes(const struct shard *s)
+{
+    return s->body.size + CALL_BYTES;
+}
+
 static void on_append(void *arg, const struct rpc_result *result)
 {
     struct target *t = arg;
@@ -385,6 +442,7 @@ static void on_append(void *arg, const struct rpc_result *result)
     struct arena *a = NULL;
     struct ingester_v1_append_response r;
     char message[320] = "";
+    flight_end(w->writer, t->addr, call_bytes(s));
     if (result->code != RPC_OK) {
         (void)snprintf(message, sizeof message, "%s: %s", t->id, result->message);
         (void)ackset_fail(s->acks, index, rpc_err_of_code(result->code));
@@ -403,19 +461,34 @@ static void on_append(void *arg, const struct rpc_result *result)
     end_call(w); /* frees w with the last one */
 }
 
+static int send_to(struct target *t, struct http_client *client, mono_ms deadline)
+{
+    struct shard *s = t->shard;
+    struct writer *w = s->owner->writer;
+    int rc = flight_add(w, t->addr, call_bytes(s));
+    if (rc == ERR_UNAVAILABLE)
+        counter_inc(w->c.metrics->shed);
+    if (rc != 0)
+        return rc;
+    struct rpc_ask ask = {.host_port = str_c(t->addr),
+                          .path = APPEND_PATH,
+                          .body = buf_view(&s->body),
+                          .deadline = deadline,
+                          .response_max = RESPONSE_MAX,
+                          .done = on_append,
+                          .arg = t};
+    rc = rpc_start(client, &ask, &t->call, NULL);
+    if (rc != 0)
+        flight_end(w, t->addr, call_bytes(s));
+    return rc;
+}
+
 static void send_shard(struct shard *s, struct http_client *client)
 {
     struct write *w = s->owner;
     mono_ms deadline = loop_now(w->loop) + w->writer->c.timeout_ms;
     for (uint32_t i = 0; i < s->target_count; i++) {
-        struct rpc_ask ask = {.host_port = str_c(s->targets[i].addr),
-                              .path = APPEND_PATH,
-                              .body = buf_view(&s->body),
-                              .deadline = deadline,
-                              .response_max = RESPONSE_MAX,
-                              .done = on_append,
-                              .arg = &s->targets[i]};
-        int rc = rpc_start(client, &ask, &s->targets[i].call, NULL);
+        int rc = send_to(&s->targets[i], client, deadline);
         if (rc != 0) {
             (void)ackset_fail(s->acks, i, rc);
             continue;
@@ -439,6 +512,6 @@ void write_send(struct write **write, struct loop *loop, struct http_client *cli
     for (size_t i = 0; i < w->shard_count; i++)
         send_shard(&w->shards[i], client);
     for (size_t i = 0; i < w->shard_count; i++)
-        judge(&w->shards[i], "no replica could be called");
+        judge(&w->shards[i], "too few replicas could be called: too many writes wait for them");
     end_call(w);
 }

@@ -3,7 +3,8 @@
  * Each profile's token gives its replica set; each set's profiles get dots in that set's lane
  * and travel together, one Append per replica. A write is acknowledged when every set has a
  * quorum of synced replicas (ring/ackset.h); the other sends go on in the background until
- * -distributor.push.timeout, whatever the client does. Our own retries carry the same dots.
+ * -distributor.push.timeout, whatever the client does. So that an ingester that has stopped
+ * answering does not fill our memory, what waits for each is bounded in bytes.
  *
  * writer: shared by all threads. A write: made on a worker, sent on the loop of its request.
  * Tests: tests/cluster/test_main_job.py. */
@@ -29,6 +30,7 @@ struct writer;
 struct write_metrics {
     struct counter_vec *appends; /* result */
     struct gauge *inflight;      /* Append calls */
+    struct counter *shed;
 };
 
 /* Rows of struct write_metrics. */
@@ -37,7 +39,8 @@ extern const struct metric_row write_metric_rows[];
 struct writer_config {
     struct ring_watch *ring;
     uint32_t replication_factor;
-    uint32_t timeout_ms; /* of an Append */
+    uint32_t timeout_ms;     /* of an Append */
+    uint64_t inflight_bytes; /* that may wait for one ingester; beyond, it is not called */
     struct write_metrics *metrics;
     wall_ms (*now)(void);
 };

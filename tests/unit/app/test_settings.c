@@ -53,7 +53,12 @@ static void values_out_of_bounds_are_refused_by_name(void **state)
     (void)state;
     const char *bad[] = {"-ring.store=consul", "-distributor.replication-factor=0",
                          "-ingester.wal-sync=sometimes", "-ingester.num-tokens=0",
-                         "-ring.heartbeat-timeout=0"};
+                         "-ring.heartbeat-timeout=0", "-distributor.push.timeout=0s",
+                         "-distributor.push.timeout=2h", "-querier.query-timeout=0s",
+                         "-querier.exact-vector-timeout=0s",
+                         "-distributor.ingestion-body-limit-mb=-1",
+                         "-distributor.ingestion-body-limit-mb=0",
+                         "-distributor.ingestion-body-limit-mb=1e30"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct settings s;
         struct err err = {0};
