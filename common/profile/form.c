@@ -47,30 +47,63 @@ static uint64_t uv_long(struct reader *r, const char *what)
     return 0;
 }
 
-/* Up to 8 bytes at once: the end is the clear high bit, then the gaps between groups of 7 bits are
- * closed, without a loop. */
-static inline uint64_t uv(struct reader *r, const char *what)
+enum { QUICK_UV = 8 };
+
+/* A uv of 2 to 8 bytes, where 8 can be read: the end is the clear high bit, then the gaps
+ * between groups of 7 bits are closed, without a loop. NULL: longer, or not the shortest form.
+ */
+static inline const uint8_t *uv_wide(const uint8_t *p, uint64_t *out)
 {
-    if (r->p < r->end && *r->p < 0x80)
-        return *r->p++;
-    if (left(r) < 8)
-        return uv_long(r, what);
     uint64_t w;
-    memcpy(&w, r->p, sizeof w);
+    memcpy(&w, p, sizeof w);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     w = __builtin_bswap64(w);
 #endif
     uint64_t stop = ~w & 0x8080808080808080u;
-    if (stop == 0)
-        return uv_long(r, what);
-    stop &= 0 - stop;                /* of the last byte */
-    if ((w & (stop - (stop >> 7))) == 0) /* which is zero: not the shortest form */
-        return uv_long(r, what);
+    stop &= 0 - stop; /* of the last byte, which is zero when this is not the shortest form */
+    if ((w & (stop - (stop >> 7))) == 0)
+        return NULL;
     w &= (stop - 1) & 0x7f7f7f7f7f7f7f7fu;
     w = (w & 0x7f007f007f007f00u) >> 1 | (w & 0x007f007f007f007fu);
     w = (w & 0x3fff00003fff0000u) >> 2 | (w & 0x00003fff00003fffu);
-    r->p += ((unsigned)__builtin_ctzll(stop) >> 3) + 1;
-    return (w & 0x0fffffff00000000u) >> 4 | (w & 0x0fffffffu);
+    *out = (w & 0x0fffffff00000000u) >> 4 | (w & 0x0fffffffu);
+    return p + ((unsigned)__builtin_ctzll(stop) >> 3) + 1;
+}
+
+static inline uint64_t uv(struct reader *r, const char *what)
+{
+    if (r->p < r->end && *r->p < 0x80)
+        return *r->p++;
+    uint64_t v;
+    const uint8_t *p = left(r) < QUICK_UV ? NULL : uv_wide(r->p, &v);
+    if (p == NULL)
+        return uv_long(r, what);
+    r->p = p;
+    return v;
+}
+
+/* Entries of large tables are read quickly while none can reach the end: `count` uvs into v,
+ * each of 8 bytes at most. False: nothing was read, and the slow way says what is wrong, if
+ * anything. */
+static inline bool quick(struct reader *r, unsigned count, uint64_t *v)
+{
+    const uint8_t *p = r->p;
+    if (left(r) < count * QUICK_UV)
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        /* One or two bytes in no order: a guess at a branch would often be wrong. */
+        unsigned more = p[0] >> 7, second = p[1];
+        if (__builtin_expect((more & ((second >> 7) | (second == 0))) != 0, 0)) {
+            p = uv_wide(p, &v[i]);
+            if (p == NULL)
+                return false;
+            continue;
+        }
+        v[i] = (p[0] & 0x7fu) | ((second << 7) & (0 - more));
+        p += 1 + more;
+    }
+    r->p = p;
+    return true;
 }
 
 static int64_t zigzag(uint64_t v)
@@ -220,6 +253,14 @@ static void read_functions(struct reader *r, struct form *f)
     uint32_t n = count_of(r, 4, "count of functions");
     struct form_function *fn = table(r, n, sizeof *fn);
     for (uint32_t i = 0; i < n && r->rc == 0; i++) {
+        const uint8_t *at = r->p;
+        uint64_t v[4], bound = f->string_count;
+        if (quick(r, 4, v) && v[0] < bound && v[1] < bound && v[2] < bound) {
+            fn[i] =
+                (struct form_function){(uint32_t)v[0], (uint32_t)v[1], (uint32_t)v[2], v[3]};
+            continue;
+        }
+        r->p = at;
         fn[i].name = index_below(r, f->string_count, "name of a function");
         fn[i].system_name = index_below(r, f->string_count, "system name of a function");
         fn[i].file = index_below(r, f->string_count, "file of a function");
@@ -227,6 +268,24 @@ static void read_functions(struct reader *r, struct form *f)
     }
     f->functions = fn;
     f->function_count = n;
+}
+
+/* A location of one line. */
+static inline bool quick_location(struct reader *r, uint64_t mappings, uint64_t functions,
+                                  struct form_location *l, struct form_line *line)
+{
+    const uint8_t *at = r->p;
+    uint64_t v[5]; /* lines and folded, mapping, address, function, line */
+    if (left(r) == 0 || *at >> 1 != 1 || !quick(r, 5, v))
+        return false;
+    if (v[1] >= mappings || v[3] >= functions) {
+        r->p = at;
+        return false;
+    }
+    *l = (struct form_location){
+        .line_count = 1, .mapping = (uint32_t)v[1], .folded = (v[0] & 1) != 0, .address = v[2]};
+    *line = (struct form_line){(uint32_t)v[3], zigzag(v[4])};
+    return true;
 }
 
 static void read_locations(struct reader *r, struct form *f)
@@ -240,6 +299,11 @@ static void read_locations(struct reader *r, struct form *f)
     uint32_t used = 0;
     uint64_t mappings = f->mapping_count == 0 ? 1 : f->mapping_count;
     for (uint32_t i = 0; i < n && r->rc == 0; i++) {
+        if (used < cap &&
+            quick_location(r, mappings, f->function_count, &loc[i], &lines[used])) {
+            loc[i].first_line = used++;
+            continue;
+        }
         uint64_t head = uv(r, "line count of a location");
         uint64_t count = head >> 1;
         if (count > r->max.lines_max)
@@ -280,12 +344,17 @@ static void read_nodes(struct reader *r, struct form *f)
     nodes[0] = (struct form_node){0};
     uint32_t above = 0, level = 1, depth = 1;
     for (uint32_t i = 1; i <= n && r->rc == 0; i++) {
-        uint64_t up = uv(r, "parent of a node");
-        if (up == 0 || up > i)
-            fail(r, ERR_PARSE, "parent of a node");
-        uint32_t parent = i - (uint32_t)up;
-        nodes[i].parent = parent;
-        nodes[i].location = index_below(r, f->location_count, "location of a node");
+        const uint8_t *at = r->p;
+        uint64_t v[2]; /* own - parent, location */
+        if (!quick(r, 2, v) || v[0] == 0 || v[0] > i || v[1] >= f->location_count) {
+            r->p = at;
+            v[0] = uv(r, "parent of a node");
+            if (v[0] == 0 || v[0] > i)
+                fail(r, ERR_PARSE, "parent of a node");
+            v[1] = index_below(r, f->location_count, "location of a node");
+        }
+        uint32_t parent = i - (uint32_t)v[0];
+        nodes[i] = (struct form_node){parent, (uint32_t)v[1]};
         if (parent >= level) {
             above = level;
             level = i;

@@ -212,8 +212,8 @@ static const uint8_t *field_any(const uint8_t *p, const uint8_t *end, const uint
     return skip(p, end, safe, tag);
 }
 
-/* Reads a field, others than numbers and bytes are skipped. NULL when it is broken. Most are short
- * messages and strings, with one byte for the tag and one for the length. */
+/* Reads a field, others than numbers and bytes are skipped. NULL when it is broken. Most are
+ * short messages and strings, with one byte for the tag and one for the length. */
 static inline const uint8_t *field(const uint8_t *p, const uint8_t *end, const uint8_t *safe,
                                    struct field *f)
 {
@@ -438,6 +438,63 @@ static int read_mapping(struct decoder *d, const struct field *m)
     return 0;
 }
 
+/* Reads the number of field `tag` when that is next, else 0. p is not behind `end`, and 8 bytes
+ * can be read there. */
+static inline const uint8_t *expect(const uint8_t *p, const uint8_t *end, const uint8_t *safe,
+                                    uint8_t tag, uint64_t *out)
+{
+    *out = 0;
+    return p == NULL || *p != tag ? p : varint_short(p + 1, end, safe, out);
+}
+
+/* A function with its fields in order, each at most once, as all writers that we know put it.
+ * False: it may be anything else. */
+static inline bool quick_function(const struct decoder *d, const uint8_t *p, const uint8_t *end,
+                                  struct pprof_fun_row *row)
+{
+    uint64_t id, name, system_name, file, line;
+    const uint8_t *safe = d->safe;
+    if (UNLIKELY(end >= safe))
+        return false;
+    p = expect(p, end, safe, NUMBER(1), &id);
+    p = expect(p, end, safe, NUMBER(2), &name);
+    p = expect(p, end, safe, NUMBER(3), &system_name);
+    p = expect(p, end, safe, NUMBER(4), &file);
+    p = expect(p, end, safe, NUMBER(5), &line);
+    if (UNLIKELY(p != end))
+        return false;
+    *row = (struct pprof_fun_row){id, index_of(name), index_of(system_name), index_of(file),
+                                  (int64_t)line};
+    return true;
+}
+
+/* A location with at most one line, likewise. */
+static inline bool quick_location(struct decoder *d, const uint8_t *p, const uint8_t *end,
+                                  struct pprof_loc_row *row, uint64_t *mapping)
+{
+    uint64_t id, address, function, line;
+    const uint8_t *safe = d->safe;
+    if (UNLIKELY(end >= safe))
+        return false;
+    p = expect(p, end, safe, NUMBER(1), &id);
+    p = expect(p, end, safe, NUMBER(2), mapping);
+    p = expect(p, end, safe, NUMBER(3), &address);
+    if (p == NULL || *p != BYTES(4) || end - p < 2 || p + 2 + p[1] != end)
+        return false;
+    p = expect(p + 2, end, safe, NUMBER(1), &function);
+    p = expect(p, end, safe, NUMBER(2), &line);
+    if (UNLIKELY(p != end))
+        return false;
+    *row = (struct pprof_loc_row){.id = id,
+                                  .address = address,
+                                  .first_line = d->p->line_count,
+                                  .line_count = 1,
+                                  .has_mapping = *mapping != 0};
+    d->line_functions[d->p->line_count] = function;
+    d->p->lines[d->p->line_count++].line = (int64_t)line;
+    return true;
+}
+
 /* From here on values go straight to their place: collecting them in an array first costs a
  * third of the time, since the processor cannot forward narrow stores to the wide loads behind
  * them. */
@@ -446,6 +503,8 @@ static int read_function(struct decoder *d, const struct field *m)
     struct pprof_fun_row *row = &d->p->functions[d->p->function_count++];
     const uint8_t *at, *p = m->data, *end = m->end;
     struct field f;
+    if (quick_function(d, p, end, row))
+        return 0;
     *row = (struct pprof_fun_row){0};
     while (p < end) {
         at = p;
@@ -502,6 +561,8 @@ static int read_location(struct decoder *d, const struct field *m)
     struct pprof_loc_row *row = &p->locations[n];
     const uint8_t *at, *q = m->data, *end = m->end;
     struct field f;
+    if (quick_location(d, q, end, row, &d->location_mappings[n]))
+        return 0;
     *row = (struct pprof_loc_row){.first_line = p->line_count};
     d->location_mappings[n] = 0;
     while (q < end) {
@@ -616,7 +677,8 @@ static uint32_t odd_frame(struct decoder *d, uint64_t id)
 }
 
 /* Packed location ids at q .. end to frames at `out`; NULL when broken. */
-static uint32_t *read_frames(struct decoder *d, const uint8_t *q, const uint8_t *end, uint32_t *out)
+static uint32_t *read_frames(struct decoder *d, const uint8_t *q, const uint8_t *end,
+                             uint32_t *out)
 {
     const uint8_t *safe = d->safe;
     uint64_t id, dense = d->location_ids.dense;

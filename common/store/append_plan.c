@@ -77,7 +77,8 @@ static int by_shelf(const void *a, const void *b)
 int push_divide(struct push *p)
 {
     enum { SERVICES_MAX = 256 };
-    p->groups = arena_calloc(p->arena, SERVICES_MAX, sizeof *p->groups);
+    uint32_t most = p->form.profile_count < SERVICES_MAX ? p->form.profile_count : SERVICES_MAX;
+    p->groups = arena_calloc(p->arena, (size_t)most + 1, sizeof *p->groups);
     if (p->groups == NULL)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < p->form.profile_count; i++) {

@@ -1,14 +1,15 @@
-/* The load that tests/bench/bench_push.py measures with: pushes over keep-alive connections, in a
- * closed loop or at a rate, and the CPU that processes use meanwhile, beside libdeflate's gunzip of
- * the same bytes in the same seconds.
+/* The load that tests/bench/bench_push.py measures with: pushes over keep-alive connections, in
+ * a closed loop or at a rate, and the CPU that processes use meanwhile, beside libdeflate's
+ * gunzip of the same bytes in the same seconds.
  *
  *   bench_load --to HOST:PORT --profiles FILE,... [--pid PID,...] [--connections 32]
  *              [--rate N] [--seconds 5] [--warm 2] [--services 8] [--prefix TEXT]
  *
- * FILEs hold raw pprof without a time. Each push carries one of them with a time of its own, so that
- * no push repeats another: compressed once (zlib's level 1, as Go does), the time in a stored block
- * behind, and the checksum carried on. Latency at a rate counts from when a push was due. Prints one
- * line of JSON. --smoke: checks that what it would send unpacks to what it should, and ends. */
+ * FILEs hold raw pprof without a time. Each push carries one of them with a time of its own, so
+ * that no push repeats another: compressed once (zlib's level 1, as Go does), the time in a
+ * stored block behind, and the checksum carried on. Latency at a rate counts from when a push
+ * was due. Prints one line of JSON. --smoke: checks that what it would send unpacks to what it
+ * should, and ends. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -79,11 +80,12 @@ struct load {
 
 static void die(const char *what)
 {
-    (void)fprintf(stderr, "bench_load: %s: %s\n", what, strerror(errno));
+    perror(what);
     exit(1);
 }
 
-/* --- a push ------------------------------------------------------------------------------------ */
+/* --- a push
+ * ------------------------------------------------------------------------------------ */
 
 static void compress_variant(struct variant *v)
 {
@@ -161,7 +163,8 @@ static void next_push(struct load *l, struct buf *out)
     ASSERT(out->error == 0);
 }
 
-/* --- connections ------------------------------------------------------------------------------- */
+/* --- connections
+ * ------------------------------------------------------------------------------- */
 
 static void watch(struct load *l, struct conn *c, uint32_t events)
 {
@@ -246,7 +249,8 @@ static void receive(struct load *l, struct conn *c)
         die("an answer that is too long");
 }
 
-/* --- figures ----------------------------------------------------------------------------------- */
+/* --- figures
+ * ----------------------------------------------------------------------------------- */
 
 /* User and system time of a process, in seconds. */
 static double cpu_of(int pid)
@@ -261,8 +265,8 @@ static double cpu_of(int pid)
     (void)fclose(f);
     text[n] = '\0';
     const char *p = strrchr(text, ')');
-    if (p == NULL || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                            &system) != 2)
+    if (p == NULL || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                            &user, &system) != 2)
         die(path);
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
@@ -319,7 +323,8 @@ static void print(struct load *l, double seconds, uint64_t acked, const double *
     printf("]}\n");
 }
 
-/* --- the loop ---------------------------------------------------------------------------------- */
+/* --- the loop
+ * ---------------------------------------------------------------------------------- */
 
 static struct conn *idle_conn(struct load *l)
 {
@@ -373,7 +378,8 @@ static void drive(struct load *l)
             measure = now;
         }
         next = start_due(l, next, now);
-        int64_t left = next - clock_mono_ns(); /* spin over the last millisecond: a timer is late */
+        int64_t left =
+            next - clock_mono_ns(); /* spin over the last millisecond: a timer is late */
         turn(l, next == INT64_MAX ? 20 : left > 1500000 ? (int)(left / 1000000) : 0);
         if (l->measuring && l->rate <= 0 && now >= gunzip_at) {
             time_gunzip(l);
@@ -395,7 +401,8 @@ static void drive(struct load *l)
     print(l, seconds, acked, cpu);
 }
 
-/* --- main -------------------------------------------------------------------------------------- */
+/* --- main
+ * -------------------------------------------------------------------------------------- */
 
 static void read_variant(struct load *l, const char *path)
 {
@@ -464,17 +471,15 @@ static int smoke(struct load *l)
     buf_reset(&out);
     buf_reset(&want);
     printf("%s; the figures come from tests/bench/bench_push.py\n",
-           ok ? "what is sent unpacks to what it should" : "what is sent unpacks to something else");
+           ok ? "what is sent unpacks to what it should"
+              : "what is sent unpacks to something else");
     return ok ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
-    static struct load l = {.prefix = "bench",
-                            .connections = 32,
-                            .services = 8,
-                            .seconds = 5,
-                            .warm = 2};
+    static struct load l = {
+        .prefix = "bench", .connections = 32, .services = 8, .seconds = 5, .warm = 2};
     int status = 0;
     for (int i = 1; i + 1 < argc; i += 2)
         set(&l, argv[i], argv[i + 1]);

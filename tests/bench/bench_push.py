@@ -33,7 +33,6 @@ import pprof_reader  # noqa: E402
 from emberring import field, num, varint  # noqa: E402
 
 VARIANTS = 16
-LIBRARY_WAIT_S = 1
 
 
 # --- profiles --------------------------------------------------------------------------------------
@@ -59,7 +58,8 @@ class Source:
             parts = list(pprof_reader.fields(gzip.decompress(f.read())))
         self.of = {n: [v for k, v in parts if k == n] for n in range(1, 15)}
         self.strings = [s.decode() for s in self.of[6]]
-        self.ids = 1 + max(pprof_reader.flat(v).get(1, 0) for n in (4, 5) for v in self.of[n])
+        self.locations = max(pprof_reader.flat(v)[1] for v in self.of[4])
+        self.functions = max(pprof_reader.flat(v)[1] for v in self.of[5])
 
 
 def enlarged(source, copies, seed):
@@ -73,7 +73,7 @@ def enlarged(source, copies, seed):
         return strings.setdefault(renamed(source.strings[index], copy), len(strings))
 
     for copy in range(copies):
-        base = copy * source.ids
+        base = copy * source.locations
         for sample in source.of[2]:
             if rng.random() < 0.1:
                 continue
@@ -89,19 +89,19 @@ def enlarged(source, copies, seed):
             out += field(2, field(1, b"".join(map(varint, ids))) +
                          field(2, b"".join(varint(v * factor) for v in values)) + labels)
     for copy in range(copies):
-        base = copy * source.ids
+        base, base_fun = copy * source.locations, copy * source.functions
         for location in source.of[4]:
             body = b""
             for number, value in pprof_reader.fields(location):
                 if number == 4:
                     line = pprof_reader.flat(value)
-                    body += field(4, num(1, base + line[1]) + num(2, line.get(2, 0)))
+                    body += field(4, num(1, base_fun + line[1]) + num(2, line.get(2, 0)))
                 else:
                     body += num(number, value + (base if number == 1 else copy << 24 if number == 3 else 0))
             out += field(4, body)
         for function in source.of[5]:
             f = pprof_reader.flat(function)
-            out += field(5, num(1, base + f[1]) + b"".join(num(n, s(f.get(n, 0), copy)) for n in (2, 3, 4)) +
+            out += field(5, num(1, base_fun + f[1]) + b"".join(num(n, s(f.get(n, 0), copy)) for n in (2, 3, 4)) +
                          num(5, f.get(5, 0)))
     head = b"".join(field(1, v) for v in source.of[1])
     tail = b"".join(field(3, v) for v in source.of[3]) + b"".join(field(6, t) for t in strings)
@@ -142,7 +142,7 @@ class Bench:
         return json.loads(p.stdout)
 
     def log_bytes(self):
-        return sum(os.stat(f).st_blocks * 0 + written(f) for d in self.data
+        return sum(written(f) for d in self.data
                    for f in glob.glob(os.path.join(d, "**", "*"), recursive=True) if os.path.isfile(f))
 
     def stop(self):
