@@ -454,6 +454,28 @@ static int check_lanes(struct push *p)
     return 0;
 }
 
+/* A stream or a tenant is one DEFINE record. One that fits none would wait ahead of all pushes. */
+static int check_names(struct push *p)
+{
+    enum { NAMES_MAX = 1 << 20 };
+    size_t most = p->tenant_name.len;
+    for (uint32_t i = 0; i < p->form.profile_count; i++) {
+        const struct form_profile *fp = &p->form.profiles[i];
+        size_t bytes = 0;
+        for (uint32_t k = 0; k < fp->pair_count; k++)
+            bytes += fp->pairs[k].name.len + fp->pairs[k].value.len + 8;
+        for (uint32_t k = 0; k < fp->member_count; k++) {
+            const struct form_member *m = &fp->members[k];
+            bytes += m->type.len + m->unit.len + m->period_type.len + m->period_unit.len +
+                     m->name.len + 20;
+        }
+        most = bytes > most ? bytes : most;
+    }
+    if (most > NAMES_MAX)
+        return err_set(p->err, ERR_LIMIT, "labels of %zu bytes, at most %d", most, NAMES_MAX);
+    return 0;
+}
+
 static int prepare(struct push *p, struct str form)
 {
     int rc = arenas_take(&p->s->arenas, &p->arena);
@@ -461,6 +483,8 @@ static int prepare(struct push *p, struct str form)
         rc = form_open(&p->form, form, &p->s->c.form, p->arena, p->err);
     if (rc == 0)
         rc = check_lanes(p);
+    if (rc == 0)
+        rc = check_names(p);
     if (rc == 0)
         rc = tenant_get(p->s, p->tenant_name, &p->tenant);
     if (rc == 0)

@@ -95,12 +95,12 @@ static void a_lane_of_repeats_alone_keeps_the_numbers_of_the_lanes_behind_it(voi
     memdisk_free(&d);
 }
 
-static void put_form(const struct str *set, uint32_t count, struct buf *out)
+static void put_form(const struct str *set, uint32_t count, struct str service, struct buf *out)
 {
     struct arena *a = NULL;
     struct form_writer *w = NULL;
     static const uint8_t writer[WRITER_SIZE] = {7};
-    const struct form_pair pair = {STR("service_name"), STR("s")};
+    const struct form_pair pair = {STR("service_name"), service};
     const struct form_member member = {STR("cpu"), STR("ns"), STR("cpu"), STR("ns"), STR("p")};
     uint32_t lane;
     assert_int_equal(arena_init(&a, 0, NULL), 0);
@@ -134,7 +134,7 @@ static void a_lane_whose_name_no_vector_keeps_is_refused_and_nothing_is_written(
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct buf form = {0};
         struct store_appended info;
-        put_form(bad[i].set, bad[i].count, &form);
+        put_form(bad[i].set, bad[i].count, STR("s"), &form);
         assert_int_equal(form.error, 0);
         assert_int_equal(kit_append(s, "t", buf_view(&form), NULL, &info), ERR_PARSE);
         buf_reset(&form);
@@ -197,12 +197,36 @@ static void repeats_of_several_services_at_once_all_find_room(void **state)
     memdisk_free(&d);
 }
 
+/* Definitions that the log has not got yet go ahead of each push, so one that never fits would stop
+ * them all. */
+static void labels_that_fit_no_record_are_refused_and_the_next_push_works(void **state)
+{
+    (void)state;
+    struct memdisk *d = memdisk_new();
+    unsigned forgotten = 0;
+    struct store *s = open_store(d, &forgotten);
+    const size_t size = 20 << 20;
+    char *text = mem_zalloc(size);
+    const struct str set = STR("i");
+    struct buf form = {0};
+    struct store_appended info;
+    put_form(&set, 1, str_of(text, size), &form);
+    assert_int_equal(form.error, 0);
+    assert_int_equal(kit_append(s, "t", buf_view(&form), NULL, &info), ERR_LIMIT);
+    push(s, profile(0, 0, 1), 1, 0);
+    assert_int_equal(store_close(&s), 0);
+    buf_reset(&form);
+    mem_free(text);
+    memdisk_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lane_of_repeats_alone_keeps_the_numbers_of_the_lanes_behind_it),
         cmocka_unit_test(repeats_of_several_services_at_once_all_find_room),
         cmocka_unit_test(a_lane_whose_name_no_vector_keeps_is_refused_and_nothing_is_written),
+        cmocka_unit_test(labels_that_fit_no_record_are_refused_and_the_next_push_works),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
