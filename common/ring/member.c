@@ -396,7 +396,8 @@ int member_ready(const struct member *m, struct err *err)
     if (m->ring_count != expect)
         return err_set(err, ERR_UNAVAILABLE,
                        "a new cluster is founded by exactly %u ingesters (set by "
-                       "-ingester.bootstrap-expect), and %u are in the ring",
+                       "-ingester.bootstrap-expect, each of an own -ingester.lifecycler.ID), and "
+                       "%u are in the ring",
                        expect, m->ring_count);
     return err_set(err, ERR_UNAVAILABLE,
                    "founding a new cluster: all %u ingesters must see each other for %u ms",

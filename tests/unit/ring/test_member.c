@@ -197,7 +197,8 @@ static void nobody_founds_while_a_condition_is_missing(void **state)
         run(0, 40000);
         static const char *const why[] = {
             "a new cluster is founded by exactly 3 ingesters (set by "
-            "-ingester.bootstrap-expect), and 2 are in the ring",
+            "-ingester.bootstrap-expect, each of an own -ingester.lifecycler.ID), and "
+            "2 are in the ring",
             "founding a new cluster: all 3 ingesters must see each other for 10000 ms",
             "the gossip has reached nobody yet",
             "waiting for other ingesters to take note of it"};
