@@ -150,28 +150,45 @@ static int add_urls(struct forward *f, const struct conf_list *urls, struct err 
     return 0;
 }
 
-int forward_init(struct forward **out, struct http_server *http, struct http_client **clients,
-                 const struct conf_list *urls, struct err *err)
+/* Whoever tries the address of the page first learns where writes go. */
+static void on_no_write(void *arg, struct http_req *req)
+{
+    (void)arg;
+    http_reply_text(req, 404,
+                    "this querier takes no writes: send them to a distributor, or start it with "
+                    "-querier.forward-writes-to=http://DISTRIBUTOR:PORT\n");
+}
+
+static int add_routes(struct forward *f, struct http_server *http, struct err *err)
 {
     static const char *const paths[] = {"/push.v1.PusherService/Push", "/ingest",
                                         "/pyroscope/ingest"};
-    *out = NULL;
-    if (urls->count == 0)
-        return 0;
-    struct forward *f = mem_zalloc(sizeof *f);
-    if (f == NULL)
-        return err_set(err, ERR_NOMEM, "no memory for forwarding");
-    f->clients = clients;
-    int rc = add_urls(f, urls, err);
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof paths / sizeof *paths; i++) {
         struct http_route route = {.path = paths[i],
                                    .methods = HTTP_POST,
                                    .body_max = BODY_MAX,
                                    .deadline_ms = FORWARD_MS,
-                                   .handler = on_write,
+                                   .handler = f == NULL ? on_no_write : on_write,
                                    .arg = f};
         rc = http_server_route(http, &route, err);
     }
+    return rc;
+}
+
+int forward_init(struct forward **out, struct http_server *http, struct http_client **clients,
+                 const struct conf_list *urls, struct err *err)
+{
+    *out = NULL;
+    if (urls->count == 0)
+        return add_routes(NULL, http, err);
+    struct forward *f = mem_zalloc(sizeof *f);
+    if (f == NULL)
+        return err_set(err, ERR_NOMEM, "no memory for forwarding");
+    f->clients = clients;
+    int rc = add_urls(f, urls, err);
+    if (rc == 0)
+        rc = add_routes(f, http, err);
     if (rc != 0) {
         forward_free(&f);
         return rc;
