@@ -10,6 +10,52 @@ int push_ended_code(const struct store *s)
     return s->open == NULL && s->refusal == ERR_NOSPC ? ERR_NOSPC : ERR_IO;
 }
 
+/* --- what the log can keep -------------------------------------------------------------------- */
+
+/* What no vector takes as a lane must not get into the log: nothing could be answered for it, and
+ * no start could read it. */
+static int check_lanes(struct push *p)
+{
+    for (uint32_t i = 0; i < p->form.lane_count; i++) {
+        const struct form_lane *l = &p->form.lanes[i];
+        bool good = l->count >= 1 && l->count <= DOTS_SET_MAX;
+        for (uint32_t k = 0; good && k < l->count; k++)
+            good = l->instances[k].len >= 1 && l->instances[k].len <= DOTS_ID_MAX;
+        if (!good)
+            return err_set(p->err, ERR_PARSE, "append form: the set of a lane is not a set of "
+                                              "instance ids");
+    }
+    return 0;
+}
+
+/* A stream or a tenant is one DEFINE record. One that fits none would wait ahead of all pushes. */
+static int check_names(struct push *p)
+{
+    enum { NAMES_MAX = 1 << 20 };
+    size_t most = p->tenant_name.len;
+    for (uint32_t i = 0; i < p->form.profile_count; i++) {
+        const struct form_profile *fp = &p->form.profiles[i];
+        size_t bytes = 0;
+        for (uint32_t k = 0; k < fp->pair_count; k++)
+            bytes += fp->pairs[k].name.len + fp->pairs[k].value.len + 8;
+        for (uint32_t k = 0; k < fp->member_count; k++) {
+            const struct form_member *m = &fp->members[k];
+            bytes += m->type.len + m->unit.len + m->period_type.len + m->period_unit.len +
+                     m->name.len + 20;
+        }
+        most = bytes > most ? bytes : most;
+    }
+    if (most > NAMES_MAX)
+        return err_set(p->err, ERR_LIMIT, "labels of %zu bytes, at most %d", most, NAMES_MAX);
+    return 0;
+}
+
+int push_check(struct push *p)
+{
+    int rc = check_lanes(p);
+    return rc != 0 ? rc : check_names(p);
+}
+
 /* --- dividing --------------------------------------------------------------------------------- */
 
 static struct str service_of(const struct form_profile *p)

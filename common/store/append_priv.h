@@ -65,6 +65,9 @@ static inline struct lane_name form_lane_name(const struct form_lane *l)
 /* What to say when the open generation is no longer that of the push. Under log_lock. */
 int push_ended_code(const struct store *s);
 
+/* Names that no vector can keep as a lane, or no log record as a stream: ERR_PARSE, ERR_LIMIT. */
+int push_check(struct push *p);
+
 /* Divide the opened form by service, and find the shelves, in the order of their ids. ERR_LIMIT,
  * ERR_NOMEM, ERR_PARSE. */
 int push_divide(struct push *p);
