@@ -7,7 +7,7 @@
 
 #include <stdatomic.h>
 
-enum { FORWARD_MS = 30000, BODY_MAX = 256 << 20, HEADERS_MAX = 64, RESPONSE_MAX = 4 << 20 };
+enum { FORWARD_MS = 30000, MARGIN_MS = 500, BODY_MAX = 256 << 20, HEADERS_MAX = 64, RESPONSE_MAX = 4 << 20 };
 
 struct forward {
     char **urls; /* without a slash at the end */
@@ -51,8 +51,8 @@ static void on_result(void *arg, const struct http_result *r)
 {
     struct pass *p = arg;
     struct http_field headers[HEADERS_MAX];
-    if (r->code != 0 && r->code != ERR_TIMEOUT && p->tried < p->owner->count) {
-        try_next(p);
+    if (r->code != 0 && p->tried < p->owner->count) {
+        try_next(p); /* a write that was taken twice counts once */
         return;
     }
     if (r->code != 0) {
@@ -83,6 +83,13 @@ static void on_result(void *arg, const struct http_result *r)
     http_reply(p->req, &answer);
 }
 
+/* What is left of the time, shared by the distributors that were not tried. */
+static mono_ms try_until(const struct pass *p)
+{
+    mono_ms now = loop_now(p->req->loop), left = p->req->deadline - MARGIN_MS - now;
+    return now + left / (mono_ms)(p->owner->count - p->tried);
+}
+
 static void try_next(struct pass *p)
 {
     struct forward *f = p->owner;
@@ -96,6 +103,7 @@ static void try_next(struct pass *p)
         http_req_query(p->req, &url);
     }
     buf_u8(&url, '\0');
+    mono_ms deadline = try_until(p);
     p->tried++;
     struct http_ask ask = {
         .method = HTTP_POST,
@@ -103,7 +111,7 @@ static void try_next(struct pass *p)
         .headers = headers,
         .header_count = keep_headers(p->req->headers, p->req->header_count, headers),
         .body = p->req->body,
-        .deadline = p->req->deadline - 500,
+        .deadline = deadline,
         .response_max = RESPONSE_MAX,
         .done = on_result,
         .arg = p,

@@ -193,6 +193,18 @@ def test_sigterm_under_load_answers_what_was_taken_and_loses_nothing(cluster):
     no_trace_of_a_crash(c)
 
 
+@pytest.mark.long
+def test_a_hanging_distributor_is_passed_over_by_the_querier(cluster):
+    c = cluster("--ingesters", "1", "--replication-factor", "1", "--distributors", "2", "--querier-flag",
+                "-querier.forward-writes-to={distributors}")
+    c.kill("distributor-0", "STOP")
+    for _ in range(2):  # in turn: one of them begins with the one that hangs
+        c.must_push([(labels(), [pprof({("a",): 4})])], distributor="querier-0", timeout=40)
+    c.kill("distributor-0", "CONT")
+    until(lambda: c.total()[0] >= 8, 10)
+    assert c.total() == (8, "complete")
+
+
 @pytest.mark.parametrize("role", ["distributor", "ingester", "querier"])
 def test_sigterm_at_any_moment_of_a_start_ends_it_cleanly(role, tmp_path):
     rng = random.Random(7)
