@@ -75,7 +75,7 @@ static void on_ingest(void *arg, struct http_req *req)
     route->owner = p;
     route->req = req;
     if (push_start(p, req, tenant, fill, reply, route, &err) != 0)
-        rpc_http_fail(req, 429, "%s", err.msg);
+        rpc_http_fail(req, 503, "%s", err.msg);
 }
 
 int ingest_register(struct pusher *p, struct http_server *http, struct err *err)

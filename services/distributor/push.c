@@ -326,7 +326,7 @@ static void on_push(void *arg, struct rpc_call *call)
 {
     struct err err = {0};
     if (push_start(arg, call->http, call->tenant, fill_push, reply_push, call, &err) != 0)
-        rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "%s", err.msg);
+        rpc_fail(call, RPC_UNAVAILABLE, "%s", err.msg); /* to be sent again */
 }
 
 int push_register(struct pusher *p, struct rpc_server *rpc, struct err *err)
