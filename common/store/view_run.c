@@ -83,8 +83,10 @@ static int add_rows(struct vector *into, const struct view_gen *vg)
     return 0;
 }
 
-/* Repeats whose row is held, of one generation. */
-static int add_repeats(struct vector *held, struct aliases *repeats, const struct view_gen *vg)
+/* Repeats whose row is held, of one generation, into `more`: rows and repeats often take turns in a
+ * lane, and a number put between others costs as much as they are many. */
+static int add_repeats(const struct vector *held, struct vector *more, struct aliases *repeats,
+                       const struct view_gen *vg)
 {
     const struct head *h = vg->gen->head;
     uint32_t n = segs_count(&vg->tenant->aliases);
@@ -97,9 +99,9 @@ static int add_repeats(struct vector *held, struct aliases *repeats, const struc
         struct lane_name repeat = head_lane_at(h, a->repeat_lane)->name;
         if (!vector_has(held, row, a->row_seq))
             continue;
-        int rc = vector_lane(held, repeat, &lane);
+        int rc = vector_lane(more, repeat, &lane);
         if (rc == 0)
-            rc = vector_add(held, lane, a->repeat_seq, a->repeat_seq);
+            rc = vector_add(more, lane, a->repeat_seq, a->repeat_seq);
         if (rc == 0 && repeats != NULL)
             rc = aliases_add(repeats, repeat, a->repeat_seq, row, a->row_seq);
         if (rc != 0)
@@ -110,9 +112,11 @@ static int add_repeats(struct vector *held, struct aliases *repeats, const struc
 
 int view_held(const struct view *v, struct vector **out, struct aliases **repeats)
 {
-    struct vector *held = NULL;
+    struct vector *held = NULL, *more = NULL;
     struct aliases *pairs = NULL;
     int rc = vector_init(&held);
+    if (rc == 0)
+        rc = vector_init(&more);
     if (rc == 0 && repeats != NULL)
         rc = aliases_init(&pairs);
     for (uint32_t i = 0; i < v->count && rc == 0; i++)
@@ -120,7 +124,10 @@ int view_held(const struct view *v, struct vector **out, struct aliases **repeat
             rc = add_rows(held, &v->gens[i]);
     for (uint32_t i = 0; i < v->count && rc == 0; i++)
         if (v->gens[i].tenant != NULL)
-            rc = add_repeats(held, pairs, &v->gens[i]);
+            rc = add_repeats(held, more, pairs, &v->gens[i]);
+    if (rc == 0)
+        rc = vector_union(held, more);
+    vector_free(&more);
     if (rc != 0) {
         vector_free(&held);
         aliases_free(&pairs);

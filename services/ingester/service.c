@@ -14,6 +14,10 @@
 
 #include <stdatomic.h>
 
+/* Repeats are never cut short, so what fits no reply fails it, and with it every query of the
+ * tenant: they get more room than the vector, as much as its readers take. */
+enum { REPEATS_BYTES_MAX = 4 << 20 };
+
 enum { KEYS_MAX = 20000, APPEND_BODY_MAX = 64 << 20, QUERY_BODY_MAX = 32 << 20 };
 
 /* A request on its way through the pool; in the call's arena. */
@@ -176,8 +180,10 @@ static int fill_held(struct service *s, const struct view *v,
         rc = answer->held.data == NULL ? ERR_NOMEM : 0;
     }
     if (rc == 0 && repeats != NULL)
-        rc = split_aliases(repeats, (size_t)s->vector_limit, a, &answer->aliases,
-                           &answer->aliases_count);
+        rc = split_aliases(repeats,
+                           s->vector_limit > REPEATS_BYTES_MAX ? (size_t)s->vector_limit
+                                                               : REPEATS_BYTES_MAX,
+                           a, &answer->aliases, &answer->aliases_count);
     buf_reset(&bytes);
     vector_free(&held);
     aliases_free(&repeats);
