@@ -142,8 +142,11 @@ def test_a_start_on_a_full_disk_reads_and_waits_for_room(small_disk, cluster):
     with open(os.path.join(data, "filler"), "wb") as f:
         os.posix_fallocate(f.fileno(), 0, free_of(data))
     c.restart("ingester-0")
-    r = c.push([(labels("s"), [pprof({("b",): 8}, time_ns=T0 + 1)])])
-    assert r.status_code == 503 and "no space left" in r.text
+    deadline = time.monotonic() + 10  # until the distributor has heard of the new start
+    while "no space left" not in (r := c.push([(labels("s"), [pprof({("b",): 8}, time_ns=T0 + 1)])])).text:
+        assert r.status_code == 503 and time.monotonic() < deadline, (r.status_code, r.text)
+        time.sleep(0.2)
+    assert r.status_code == 503
     assert c.total('{service_name="s"}') == (7, "complete")
     os.unlink(os.path.join(data, "filler"))
     small_disk("ingester-0", 200)
