@@ -34,12 +34,13 @@ static void on_cancel(void *arg)
     atomic_store(&job->stop, true);
 }
 
-/* Have `run` called on the pool with a job for this call, or answer why not. */
+/* Have `run` called on the pool with a job for this call, or answer why not: unavailable, since
+ * another replica may well have room. */
 static void hand_to_pool(struct service *s, struct rpc_call *call, void (*run)(void *arg))
 {
     struct job *job = arena_zalloc(call->arena, sizeof *job);
     if (job == NULL) {
-        rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "no memory for the request");
+        rpc_fail(call, RPC_UNAVAILABLE, "no memory for the request");
         return;
     }
     job->service = s;
@@ -49,7 +50,7 @@ static void hand_to_pool(struct service *s, struct rpc_call *call, void (*run)(v
     http_req_on_cancel(call->http, on_cancel, job);
     if (pool_submit(s->pool, &job->pool) != 0) {
         http_req_on_cancel(call->http, NULL, NULL);
-        rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "too many requests wait: try again");
+        rpc_fail(call, RPC_UNAVAILABLE, "too many requests wait: try again");
     }
 }
 

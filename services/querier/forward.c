@@ -7,7 +7,13 @@
 
 #include <stdatomic.h>
 
-enum { FORWARD_MS = 30000, MARGIN_MS = 500, BODY_MAX = 256 << 20, HEADERS_MAX = 64, RESPONSE_MAX = 4 << 20 };
+enum {
+    FORWARD_MS = 30000,
+    MARGIN_MS = 500,
+    BODY_MAX = 256 << 20,
+    HEADERS_MAX = 64,
+    RESPONSE_MAX = 4 << 20,
+};
 
 struct forward {
     char **urls; /* without a slash at the end */
