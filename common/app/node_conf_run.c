@@ -26,10 +26,11 @@ static const struct conf_row server_rows[] = {
                  CONF_ADVANCED, "Most connections; 0: half of the open files, at most 10000."),
     CONF_SIZE_ROW(R, memory_max, "http-memory-limit", "http_memory_limit", "512MiB",
                   CONF_ADVANCED, "Memory of all requests under way."),
-    CONF_SIZE_ROW(R, connection_memory, "http-connection-memory", "http_connection_memory", "32KiB",
-                  CONF_ADVANCED,
-                  "Memory that each connection keeps once it was used; bounds its headers. Many "
-                  "idle clients: 8KiB."),
+    CONF_SIZE_ROW(
+        R, connection_memory, "http-connection-memory", "http_connection_memory", "32KiB",
+        CONF_ADVANCED,
+        "Memory that each connection keeps once it was used; bounds its headers. Many "
+        "idle clients: 8KiB."),
     CONF_MS_ROW(R, grace_ms, "graceful-shutdown-timeout", "graceful_shutdown_timeout", "30s",
                 CONF_ADVANCED, "How long a stop waits for requests under way."),
     CONF_U32_ROW(R, workers, "workers", "workers", "0", CONF_ADVANCED,
@@ -42,9 +43,10 @@ static const struct conf_row log_rows[] = {
                  "Lines below it are left out: debug, info, warn or error."),
     CONF_STR_ROW(R, log_format, "log.format", "server.log_format", "logfmt", 0,
                  "Format of the lines: logfmt or json."),
-    CONF_MS_ROW(R, shutdown_delay_ms, "shutdown-delay", "shutdown_delay", "0s", CONF_ADVANCED,
-                "Time between /ready turning false and the end of listening, for load balancers "
-                "to notice."),
+    CONF_MS_ROW(
+        R, shutdown_delay_ms, "shutdown-delay", "shutdown_delay", "0s", CONF_ADVANCED,
+        "Time between /ready turning false and the end of listening, for load balancers "
+        "to notice."),
     CONF_STR_ROW(R, metrics_namespace, "metrics.namespace", "metrics_namespace", "pyroscope",
                  CONF_ADVANCED, "First word of metric names: pyroscope or phlare."),
     {.type = CONF_END},
@@ -62,7 +64,8 @@ static int check_server(const void *at, struct err *err)
     if (s->workers > 256)
         return err_set(err, ERR_INVAL, "-server.workers: %u is above 256", s->workers);
     return s->http_port > 65535
-               ? err_set(err, ERR_INVAL, "-server.http-listen-port: %u is above 65535", s->http_port)
+               ? err_set(err, ERR_INVAL, "-server.http-listen-port: %u is above 65535",
+                         s->http_port)
                : 0;
 }
 

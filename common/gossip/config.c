@@ -14,9 +14,10 @@ const struct conf_row gossip_rows[] = {
                   "IP addresses to listen on for gossip. 0.0.0.0 when empty."),
     CONF_U32_ROW(R, bind_port, "bind-port", "bind_port", "7946", 0,
                  "Port to listen on for gossip. 0: the kernel chooses."),
-    CONF_STR_ROW(R, advertise_addr, "advertise-addr", "advertise_addr", "", 0,
-                 "IP address that others reach this member at. When empty, the bound one, or the "
-                 "one on the route to the first address of -memberlist.join."),
+    CONF_STR_ROW(
+        R, advertise_addr, "advertise-addr", "advertise_addr", "", 0,
+        "IP address that others reach this member at. When empty, the bound one, or the "
+        "one on the route to the first address of -memberlist.join."),
     CONF_U32_ROW(R, advertise_port, "advertise-port", "advertise_port", "0", 0,
                  "Port that others reach this member at. 0: the bound one."),
     CONF_LIST_ROW(R, join, "join", "join_members", "", 0,
@@ -51,9 +52,10 @@ const struct conf_row gossip_rows[] = {
                   CONF_ADVANCED, "Compress what is sent, where that makes it shorter."),
     CONF_STR_ROW(R, compression_algorithm, "compression-algorithm", "compression_algorithm",
                  "lzw", CONF_ADVANCED, "lzw or snappy; both are always understood."),
-    CONF_STR_ROW(R, label, "cluster-label", "cluster_label", "", 0,
-                 "Label on all packets; those with another one are dropped, which keeps clusters "
-                 "apart."),
+    CONF_STR_ROW(
+        R, label, "cluster-label", "cluster_label", "", 0,
+        "Label on all packets; those with another one are dropped, which keeps clusters "
+        "apart."),
     CONF_BOOL_ROW(R, label_unchecked, "cluster-label-verification-disabled",
                   "cluster_label_verification_disabled", "false", CONF_ADVANCED,
                   "Accept packets with any label or none; for changing the label."),
@@ -92,10 +94,11 @@ static int check_addresses(const struct gossip_config *c, struct err *err)
                        c->advertise_addr);
     for (size_t i = 0; i < c->join.count; i++)
         if (gossip_addr_parse(&a, str_c(c->join.items[i]), 1) != 0)
-            return err_set(err, ERR_INVAL,
-                           "-memberlist.join: \"%s\" is no IP address with port; names are not looked up "
-                           "by this version",
-                           c->join.items[i]);
+            return err_set(
+                err, ERR_INVAL,
+                "-memberlist.join: \"%s\" is no IP address with port; names are not looked up "
+                "by this version",
+                c->join.items[i]);
     return 0;
 }
 
@@ -104,7 +107,8 @@ int gossip_config_validate(const void *at, struct err *err)
     const struct gossip_config *c = at;
     struct str algorithm = str_c(c->compression_algorithm);
     if (c->bind_port > UINT16_MAX || c->advertise_port > UINT16_MAX)
-        return err_set(err, ERR_INVAL, "-memberlist.bind-port and -memberlist.advertise-port are at "
+        return err_set(err, ERR_INVAL,
+                       "-memberlist.bind-port and -memberlist.advertise-port are at "
                        "most 65535");
     if (c->gossip_ms == 0 || c->stream_timeout_ms == 0 || c->packet_dial_ms == 0)
         return err_set(err, ERR_INVAL,
@@ -127,8 +131,9 @@ struct gossip_core_config gossip_config_core(const struct gossip_config *config)
     bool snappy = str_eq(str_c(config->compression_algorithm), STR("snappy"));
     c.members.label = str_c(config->label);
     c.members.any_label = config->label_unchecked;
-    c.members.compression = !config->compression ? PACKET_PLAIN : snappy ? PACKET_SNAPPY
-                                                                         : PACKET_LZW;
+    c.members.compression = !config->compression ? PACKET_PLAIN
+                            : snappy             ? PACKET_SNAPPY
+                                                 : PACKET_LZW;
     c.members.gossip_interval_ms = config->gossip_ms;
     c.members.gossip_nodes = config->gossip_nodes;
     c.members.pushpull_interval_ms = config->pushpull_ms;

@@ -14,8 +14,8 @@ struct forward;
 struct http_client;
 struct http_server;
 
-/* Register the routes; without `urls` *out is NULL, and they answer 404 with where to go. Clients: one per HTTP thread.
- * ERR_INVAL (not an http:// URL), ERR_NOMEM. */
+/* Register the routes; without `urls` *out is NULL, and they answer 404 with where to go.
+ * Clients: one per HTTP thread. ERR_INVAL (not an http:// URL), ERR_NOMEM. */
 int forward_init(struct forward **out, struct http_server *http, struct http_client **clients,
                  const struct conf_list *urls, struct err *err);
 
