@@ -394,7 +394,8 @@ function showError(e) {
   const words = lost ? 'No connection to the server. What you see is from before.'
     : e.code === 'damaged' ? e.message
       : e.status === 401 ? 'This server wants a tenant.'
-        : e.status === 429 ? 'Too many queries.' : 'The query was refused.';
+        : e.status === 429 ? 'Too many queries.'
+          : e.status >= 500 ? 'No answer.' : 'The query was refused.';
   b.replaceChildren(piece('strong', words), piece('mono', lost || e.code === 'damaged' ? ' ' : ` ${safe(e.message)} `),
     button('Ask again', () => ask()), button('Use last 1 h', () => {
       state.from = 'now-1h';
