@@ -22,7 +22,10 @@ def scrape(cluster, name):
 
 def test_every_role_counts_the_rings_members(shared):
     for role in ROLES:
-        m = scrape(shared, role + "-0")
+        end = time.monotonic() + 20  # a role is ready before the gossip has told it of every ingester
+        while (m := scrape(shared, role + "-0"))['pyroscope_ring_members{state="ACTIVE",name="ingester"}'] < 3 \
+                and time.monotonic() < end:
+            time.sleep(0.2)
         assert m['pyroscope_ring_members{state="ACTIVE",name="ingester"}'] == 3, role
         for state in ("LEAVING", "PENDING", "JOINING", "Unhealthy"):
             assert m['pyroscope_ring_members{state="%s",name="ingester"}' % state] == 0, (role, state)
