@@ -35,7 +35,7 @@ def test_every_role_counts_the_rings_members(shared):
 
 
 def test_an_ingester_shows_its_log_and_its_roster(shared):
-    end = time.monotonic() + 20  # what was established after it comes with the next exchange of rosters
+    end = time.monotonic() + 45  # what was established after it comes with the next exchange of rosters
     while (before := scrape(shared, "ingester-0"))['pyroscope_ingester_disks{state="established"}'] < 3:
         assert time.monotonic() < end, before
         time.sleep(0.2)
