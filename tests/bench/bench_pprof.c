@@ -124,8 +124,11 @@ int main(int argc, char **argv)
                  "ingest", "decode /", "ingest /");
     (void)printf("%-24s %8s %8s %8s %7s %7s %8s %8s %8s\n", "profile", "packed B", "raw B",
                  "form B", "MB/s", "MB/s", "us", "gunzip", "gunzip");
-    for (int i = 1; i < argc; i++)
+    bool smoke = argc == 2 && strcmp(argv[1], "--smoke") == 0; /* one file: does it work at all */
+    for (int i = 1; i < argc && !smoke; i++)
         bench_file(argv[i]);
+    if (smoke)
+        bench_file("tests/data/go-goroutine.pb.gz");
     if (argc == 1)
         bench_folder("tests/data");
     arena_free(&arena);

@@ -55,7 +55,7 @@ def test_empty_requests(shared):
     refused(post(shared, PUSH, b"", {"Content-Encoding": "gzip"}), 400, "invalid_argument")
 
 
-@pytest.mark.parametrize("body", [b"\x0a", b"\xff" * 20, b"\x0a\xff\xff\xff\xff\x0f", b"\x08", b"\x0a\x02\x12\x05ab"])
+@pytest.mark.parametrize("body", [b"\x0a", b"\xff" * 20, b"\x0a\xff\xff\xff\xff\x0f", b"\x08", b"\x0a\x02\x12\x05ab"], ids=range(5))
 def test_broken_messages(shared, body):
     refused(post(shared, PUSH, body), 400, "invalid_argument")
 
@@ -87,7 +87,7 @@ def test_gzip_bombs_stop_at_the_limit(shared):
 
 @pytest.mark.parametrize("raw", [
     b"", b"not a profile", GOOD[:-3], b"\x1f\x8b", b"\x12\x04\x0a\x02\x05\x06", b"\xff" * 100,
-])
+], ids=range(6))
 def test_undecodable_profiles(shared, raw):
     refused(post(shared, PUSH, series(raw)), 400, "invalid_argument")
 
