@@ -35,8 +35,9 @@ const struct metric_row write_metric_rows[] = {
                            "result", "Writes sent to single ingesters, by how they ended."),
     METRIC_GAUGE_ROW(write_metrics, inflight, 0, "distributor_ingester_appends_inflight",
                      "Writes to single ingesters that have not ended."),
-    METRIC_COUNTER_ROW(write_metrics, shed, 0, "distributor_ingester_appends_shed_total",
-                       "Writes that were not sent, since too many bytes wait for the ingester."),
+    METRIC_COUNTER_ROW(
+        write_metrics, shed, 0, "distributor_ingester_appends_shed_total",
+        "Writes that were not sent, since too many bytes wait for the ingester."),
     {.kind = METRIC_END},
 };
 
@@ -103,8 +104,8 @@ struct flight {
     uint64_t bytes;
 };
 
-/* Count a call to `addr`. ERR_UNAVAILABLE: too much waits for it already; ERR_NOMEM. A single call
- * of any size is let through. */
+/* Count a call to `addr`. ERR_UNAVAILABLE: too much waits for it already; ERR_NOMEM. A single
+ * call of any size is let through. */
 static int flight_add(struct writer *w, const char *addr, uint64_t bytes)
 {
     int rc = 0;
@@ -147,8 +148,6 @@ struct target {
     struct shard *shard;
     struct rpc_out *call;
     char *addr, *id;
-    struct str domain; /* into addr, id or zone text kept below */
-    char *domain_text;
 };
 
 /* The profiles of one replica set. */
@@ -180,7 +179,6 @@ static void shard_reset(struct shard *s)
     for (uint32_t i = 0; i < s->target_count; i++) {
         mem_free(s->targets[i].addr);
         mem_free(s->targets[i].id);
-        mem_free(s->targets[i].domain_text);
     }
     mem_free(s->targets);
     mem_free(s->set);
@@ -212,23 +210,12 @@ static int set_key(const struct ring_set *set, struct buf *out)
     return out->error;
 }
 
-/* A domain is the zone with zone awareness, else the instance; an empty zone is the instance.
- */
-static struct str domain_of(const struct ring_instance *in)
-{
-    return in->id; /* zones: with zone-aware replication, which is not served yet */
-}
-
 static int add_target(struct shard *s, const struct ring_instance *in)
 {
     struct target *t = &s->targets[s->target_count];
-    *t = (struct target){.shard = s,
-                         .addr = str_dup_c(in->addr),
-                         .id = str_dup_c(in->id),
-                         .domain_text = str_dup_c(domain_of(in))};
+    *t = (struct target){.shard = s, .addr = str_dup_c(in->addr), .id = str_dup_c(in->id)};
     s->target_count++;
-    t->domain = str_c(t->domain_text);
-    return t->addr == NULL || t->id == NULL || t->domain_text == NULL ? ERR_NOMEM : 0;
+    return t->addr == NULL || t->id == NULL ? ERR_NOMEM : 0;
 }
 
 /* Who takes the writes of a set now: healthy members of ours. */
@@ -246,7 +233,8 @@ static int choose_targets(const struct writer *w, const struct ring *ring, struc
         if (ring_instance_version(set->items[i], RING_VERSION_EXACT) != 0) /* else: foreign */
             rc = add_target(s, set->items[i]);
     for (uint32_t i = 0; rc == 0 && i < s->target_count; i++)
-        domains[i] = s->targets[i].domain;
+        domains[i] =
+            str_c(s->targets[i].id); /* what fails as one: without zones the instance */
     if (rc == 0)
         rc = ackset_init(&s->acks, w->c.replication_factor, domains, s->target_count);
     mem_free(domains);

@@ -4,8 +4,8 @@
 #include "profile/labels.h"
 #include "profile/selector.h"
 
-static int clamp(const struct limit_settings *l, wall_ms now, int64_t *start,
-                 const int64_t *end, bool *empty)
+static void clamp(const struct limit_settings *l, wall_ms now, int64_t *start,
+                  const int64_t *end, bool *empty)
 {
     if (l->query_lookback_ms > 0) {
         int64_t oldest = now - l->query_lookback_ms;
@@ -14,7 +14,6 @@ static int clamp(const struct limit_settings *l, wall_ms now, int64_t *start,
         else if (*start < oldest)
             *start = oldest;
     }
-    return 0;
 }
 
 int ask_range(const struct limit_settings *l, wall_ms now, int64_t *start, int64_t *end,
@@ -26,7 +25,7 @@ int ask_range(const struct limit_settings *l, wall_ms now, int64_t *start, int64
     if (*start > *end)
         return err_set(err, ERR_INVAL, "invalid time range: start %lld is after end %lld",
                        (long long)*start, (long long)*end);
-    (void)clamp(l, now, start, end, empty);
+    clamp(l, now, start, end, empty);
     int64_t length;
     if (*empty || l->query_length_ms <= 0)
         return 0;
@@ -50,7 +49,8 @@ int ask_names_range(const struct limit_settings *l, wall_ms now, int64_t *start,
     if (*start > *end)
         return err_set(err, ERR_INVAL, "invalid time range: start %lld is after end %lld",
                        (long long)*start, (long long)*end);
-    return clamp(l, now, start, end, empty);
+    clamp(l, now, start, end, empty);
+    return 0;
 }
 
 int ask_nodes(const struct limit_settings *l, bool given, int64_t asked, uint64_t *out,
