@@ -11,6 +11,7 @@ static const struct {
     {"/ready", "Is it ready?"},
     {"/metrics", "Metrics"},
     {"/ring", "The ingesters' ring"},
+    {"/distributor/ring", "The distributors' ring"},
     {"/memberlist", "Members of the cluster"},
     {"/api/v1/status/config", "Configuration in force"},
     {"/api/v1/status/buildinfo", "Build"},

@@ -10,11 +10,9 @@
 #include "metrics/process_run.h"
 #include "net/http_server.h"
 #include "ring/page.h"
-#include "ring/ring_metrics_run.h"
 #include "ring/ring_uv.h"
-#include <stdio.h>
 
-#define RING_KEY_MAX 256
+#include <stdio.h>
 
 /* A page that is made on the main thread; in the request's arena. */
 struct page {
@@ -74,14 +72,23 @@ static void on_metrics(void *arg, struct http_req *req)
     http_reply_buf(req, 200, metrics_content_type, &text);
 }
 
+/* The ring whose page was asked for. */
+static const struct node_ring *ring_of(const struct page *p)
+{
+    const struct node *n = p->node;
+    for (unsigned i = 0; i < NODE_RINGS; i++)
+        if (str_eq(p->req->path, str_c(n->rings[i].path)))
+            return &n->rings[i];
+    return &n->rings[NODE_RING_INGESTERS];
+}
+
 static void page_ring(void *arg)
 {
     struct page *p = arg;
     struct buf json = {0};
-    char key[RING_KEY_MAX];
-    (void)snprintf(key, sizeof key, "%sring", p->node->settings.ring.prefix);
-    ring_page_json(gossip_get(p->node->gossip, str_c(key)),
-                   p->node->settings.ring.heartbeat_timeout_ms, clock_wall_ms(), &json);
+    const struct node_ring *ring = ring_of(p);
+    ring_page_json(gossip_get(p->node->gossip, str_c(ring->key)), ring->heartbeat_timeout_ms,
+                   clock_wall_ms(), &json);
     http_reply_buf(p->req, 200, "application/json", &json);
 }
 
@@ -180,12 +187,6 @@ static void collect_connections(void *arg, struct metrics_sink *sink)
     metrics_emit(sink, NULL, (double)http_server_stats(n->http).connections);
 }
 
-static struct ring *hold_ring(void *arg)
-{
-    struct node *n = arg;
-    return ring_watch_hold(n->ring);
-}
-
 static int register_metrics(struct node *n, struct err *err)
 {
     static const struct metric_row inflight = {.kind = METRIC_GAUGE,
@@ -205,8 +206,6 @@ static int register_metrics(struct node *n, struct err *err)
         rc = metrics_collector(n->metrics, &inflight, NULL, collect_inflight, n, err);
     if (rc == 0)
         rc = metrics_collector(n->metrics, &connections, NULL, collect_connections, n, err);
-    if (rc == 0)
-        rc = ring_metrics_init(&n->priv->ring_metrics, n->metrics, "ingester", hold_ring, n, err);
     return rc;
 }
 
@@ -218,7 +217,6 @@ int node_register_pages(struct node *n, struct err *err)
     } pages[] = {
         {"/ready", on_ready},
         {"/metrics", on_metrics},
-        {"/ring", on_ring},
         {"/memberlist", on_members},
         {"/api/v1/status/config", on_config},
         {"/api/v1/status/buildinfo", on_buildinfo},
@@ -227,6 +225,11 @@ int node_register_pages(struct node *n, struct err *err)
     for (size_t i = 0; rc == 0 && i < sizeof pages / sizeof *pages; i++) {
         struct http_route route = {
             .path = pages[i].path, .methods = HTTP_GET, .handler = pages[i].handler, .arg = n};
+        rc = http_server_route(n->http, &route, err);
+    }
+    for (size_t i = 0; rc == 0 && i < NODE_RINGS; i++) {
+        struct http_route route = {
+            .path = n->rings[i].path, .methods = HTTP_GET, .handler = on_ring, .arg = n};
         rc = http_server_route(n->http, &route, err);
     }
     return rc;

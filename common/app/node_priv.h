@@ -21,7 +21,6 @@ struct node_private {
     struct conf_section sections[NODE_SECTIONS];
     struct conf *conf;
     struct node_metrics metrics;
-    struct ring_metrics *ring_metrics;
     const struct node_hooks *hooks;
     pthread_t signals;
     bool signals_run;
@@ -35,6 +34,13 @@ struct node_private {
     mono_ms started;
     bool saw_ingesters; /* latched */
 };
+
+/* Watch all rings, with their metrics. After gossip_init(). */
+int node_watch_rings(struct node *n, struct err *err);
+
+/* Before the gossip is freed, and after. */
+void node_free_ring_metrics(struct node *n);
+void node_free_rings(struct node *n);
 
 /* Parse arguments and file into the settings. False with *status when there is nothing to run. */
 bool node_configure(struct node *n, int argc, char **argv, int *status);

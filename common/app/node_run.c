@@ -9,7 +9,6 @@
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "ring/desc.h"
-#include "ring/ring_metrics_run.h"
 #include "ring/ring_uv.h"
 #include "rpc/server.h"
 
@@ -35,14 +34,6 @@ int64_t node_wall_ns(void)
 }
 
 /* --- building -------------------------------------------------------------------------------- */
-
-static void on_ring_change(void *arg, struct ring *ring)
-{
-    struct node *n = arg;
-    const struct node_hooks *hooks = n->priv->hooks;
-    if (hooks != NULL && hooks->ring_changed != NULL)
-        hooks->ring_changed(hooks->arg, ring);
-}
 
 static int build_loops(struct node *n, struct err *err)
 {
@@ -94,45 +85,25 @@ static int build_server(struct node *n, struct err *err)
 
 static int build_gossip(struct node *n, struct err *err)
 {
-    static char key[256];
-    (void)snprintf(key, sizeof key, "%sring", n->settings.ring.prefix);
     int rc = gossip_init(&n->gossip, n->main, &n->gossip_settings, &n->log, n->metrics, err);
-    if (rc == 0 && gossip_register(n->gossip, &ring_codec) != 0)
-        rc = err_set(err, ERR_NOMEM, "no memory for the ring's codec");
-    if (rc != 0)
-        return rc;
-    struct ring_watch_config watch = {
-        .loop = n->main,
-        .gossip = n->gossip,
-        .key = key,
-        .options = {.replication_factor = n->settings.ring.replication_factor,
-                    .zone_aware = n->settings.ring.zone_awareness,
-                    .heartbeat_timeout_ms = n->settings.ring.heartbeat_timeout_ms},
-        .log = log_with(&n->log, "ring"),
-        .on_change = on_ring_change,
-        .arg = n,
-    };
-    return ring_watch_init(&n->ring, &watch, err);
+    return rc != 0 ? rc : node_watch_rings(n, err);
 }
 
-/* host:port that others reach our HTTP at: the configured address, else that of the gossip. */
-static int find_address(struct node *n, struct err *err)
+int node_address(const struct node *n, const char *addr, uint32_t port, const char *option,
+                 char *out, size_t size, struct err *err)
 {
     char text[GOSSIP_ADDR_TEXT_MAX];
-    struct addr http = http_server_addr(n->http);
     struct gossip_addr self = gossip_self(n->gossip);
-    struct str host = str_c(n->settings.ingester.addr);
+    struct str host = str_c(addr);
     if (host.len == 0) {
         gossip_addr_ip_text(&self, text);
         host = str_c(text);
     }
-    unsigned port = n->settings.ingester.port != 0 ? n->settings.ingester.port : http.port;
+    if (port == 0)
+        port = http_server_addr(n->http).port;
     bool bare_v6 = str_find(host, ':') != SIZE_MAX && host.data[0] != '[';
-    int size = snprintf(n->http_addr, sizeof n->http_addr, bare_v6 ? "[%.*s]:%u" : "%.*s:%u",
-                        STR_ARG(host), port);
-    return size < 0 || (size_t)size >= sizeof n->http_addr
-               ? err_set(err, ERR_INVAL, "-ingester.lifecycler.addr: too long")
-               : 0;
+    int used = snprintf(out, size, bare_v6 ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(host), port);
+    return used < 0 || (size_t)used >= size ? err_set(err, ERR_INVAL, "%s: too long", option) : 0;
 }
 
 static void block_signals(void)
@@ -174,7 +145,8 @@ int node_init(struct node **out, const char *role, int argc, char **argv)
     if (rc == 0)
         rc = node_register_pages(n, &err);
     if (rc == 0)
-        rc = find_address(n, &err);
+        rc = node_address(n, n->settings.ingester.addr, n->settings.ingester.port,
+                          "-ingester.lifecycler.addr", n->http_addr, sizeof n->http_addr, &err);
     if (rc != 0) {
         log_line(&n->log, LOG_ERROR, "cannot start", LOG_C("err", err.msg));
         node_free(&n);
@@ -342,14 +314,14 @@ void node_free(struct node **out)
         (void)pthread_cancel(n->priv->signals); /* sigwait is a cancellation point */
         (void)pthread_join(n->priv->signals, NULL);
     }
-    ring_metrics_free(&n->priv->ring_metrics);
+    node_free_ring_metrics(n);
     if (n->metrics != NULL)
         metrics_collector_remove(n->metrics, n);
     http_server_free(&n->http);
     rpc_server_free(&n->rpc);
     pool_free(&n->pool);
     gossip_free(&n->gossip);
-    ring_watch_free(&n->ring);
+    node_free_rings(n);
     for (unsigned i = 0; i < n->thread_count; i++) {
         loop_stop(n->threads[i]);
         loop_join(n->threads[i]);

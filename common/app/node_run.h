@@ -30,6 +30,7 @@ struct loop;
 struct metrics;
 struct pool;
 struct ring;
+struct ring_metrics;
 struct ring_watch;
 struct rpc_server;
 
@@ -50,6 +51,19 @@ struct server_settings {
     uint32_t workers; /* 0: one a core */
 };
 
+/* The rings of the cluster, which every process watches, counts and shows. */
+enum { NODE_RING_INGESTERS, NODE_RING_DISTRIBUTORS, NODE_RINGS };
+
+struct node_ring {
+    const char *title; /* "Ingesters" */
+    const char *name;  /* of the metrics' label: "ingester" */
+    const char *path;  /* of its page: "/ring" */
+    char key[256];     /* in the gossip store */
+    uint32_t heartbeat_timeout_ms;
+    struct ring_watch *watch; /* gossip_get(n->gossip, key) is the value with its tombstones */
+    struct ring_metrics *metrics;
+};
+
 struct node {
     const char *role; /* static */
     struct settings settings;
@@ -66,6 +80,7 @@ struct node {
     struct http_server *http;
     struct rpc_server *rpc;
     struct gossip *gossip;
+    struct node_ring rings[NODE_RINGS];
     struct ring_watch *ring; /* the ingesters' */
     char http_addr[272];     /* host:port that others reach us at */
     struct node_private *priv;
@@ -78,7 +93,7 @@ struct node_hooks {
     int (*start)(void *arg, struct err *err);
     /* Is it fit to work? ERR_UNAVAILABLE with what is missing. */
     int (*ready)(void *arg, struct err *err);
-    /* The ring changed; borrowed. */
+    /* The ingesters' ring changed; borrowed. */
     void (*ring_changed)(void *arg, struct ring *ring);
     /* A signal came; requests are still taken. May use node_turn_until(). */
     void (*leave)(void *arg);
@@ -103,6 +118,11 @@ void node_turn_until(struct node *n, const _Atomic(bool) *done, uint32_t timeout
  * ten seconds after the start, so that a role can be restarted while all others are dead. In hooks
  * only. ERR_UNAVAILABLE with what is there. */
 int node_sees_ingesters(struct node *n, uint32_t need, struct err *err);
+
+/* host:port that others reach our HTTP at: `addr`, or the gossip's address if it is empty, and
+ * `port`, or that of HTTP if it is 0. `option` names addr in the error. ERR_INVAL: too long. */
+int node_address(const struct node *n, const char *addr, uint32_t port, const char *option,
+                 char *out, size_t size, struct err *err);
 
 /* Wall clock in milliseconds and nanoseconds, for cores that take a function. */
 wall_ms node_wall_ms(void);

@@ -96,6 +96,29 @@ static const struct conf_row body_rows[] = {
 };
 #undef R
 
+#define R distributor_ring_settings
+static const struct conf_row distributor_ring_rows[] = {
+    CONF_STR_ROW(R, store, "store", "kvstore.store", "memberlist", CONF_ADVANCED,
+                 "Where the distributors' ring is kept. Only memberlist."),
+    CONF_STR_ROW(R, prefix, "prefix", "kvstore.prefix", "collectors/", CONF_ADVANCED,
+                 "Put in front of the ring's key in the gossip store."),
+    CONF_MS_ROW(R, heartbeat_period_ms, "heartbeat-period", "heartbeat_period", "15s",
+                CONF_ADVANCED,
+                "How often a distributor says in the ring that it lives; 0: never again."),
+    CONF_MS_ROW(R, heartbeat_timeout_ms, "heartbeat-timeout", "heartbeat_timeout", "1m",
+                CONF_ADVANCED,
+                "A distributor whose last heartbeat is older is not called; ten times as old, it "
+                "is taken out of the ring."),
+    CONF_STR_ROW(R, id, "instance-id", "instance_id", "", CONF_ADVANCED,
+                 "Name of this distributor in the ring, each its own; empty: the host name."),
+    CONF_STR_ROW(R, addr, "instance-addr", "instance_addr", "", CONF_ADVANCED,
+                 "Address to be called at; empty: that of the gossip."),
+    CONF_U32_ROW(R, port, "instance-port", "instance_port", "0", CONF_ADVANCED,
+                 "Port to be called at; 0: the HTTP port."),
+    {.type = CONF_END},
+};
+#undef R
+
 #define R limit_settings
 static const struct conf_row limit_rows[] = {
     CONF_U32_ROW(R, label_name_max, "validation.max-length-label-name", "max_label_name_length",
@@ -210,6 +233,21 @@ static int check_distributor(const void *at, struct err *err)
                : 0;
 }
 
+static int check_distributor_ring(const void *at, struct err *err)
+{
+    const struct distributor_ring_settings *s = at;
+    if (!str_eq(str_c(s->store), STR("memberlist")))
+        return err_set(err, ERR_INVAL,
+                       "-distributor.ring.store: %s is not supported, only memberlist", s->store);
+    if (s->heartbeat_timeout_ms == 0)
+        return err_set(err, ERR_INVAL,
+                       "-distributor.ring.heartbeat-timeout: 0 would make every distributor "
+                       "unfit");
+    return s->port > 65535 ? err_set(err, ERR_INVAL,
+                                     "-distributor.ring.instance-port: %u is above 65535", s->port)
+                           : 0;
+}
+
 static int check_querier(const void *at, struct err *err)
 {
     const struct querier_settings *s = at;
@@ -239,6 +277,8 @@ void settings_sections(struct settings *s, struct conf_section out[SETTINGS_SECT
         {"Ingester", "ingester.", "ingester", ingester_rows, &s->ingester, NULL},
         {"Distributor", "distributor.", "distributor", distributor_rows, &s->distributor,
          check_distributor},
+        {"Distributor in its ring", "distributor.ring.", "distributor.ring",
+         distributor_ring_rows, &s->distributor_ring, check_distributor_ring},
         {"Limits of requests", "", "limits", body_rows, &s->distributor,
          check_bodies},
         {"Limits", "", "limits", limit_rows, &s->limits, NULL},

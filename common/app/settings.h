@@ -38,6 +38,16 @@ struct ingester_settings {
     bool auto_forget;
 };
 
+/* -distributor.ring.*: how distributors live in a ring of their own, for others to find them. */
+struct distributor_ring_settings {
+    const char *store;  /* "memberlist", nothing else */
+    const char *prefix; /* of keys in the gossip store */
+    uint32_t heartbeat_period_ms; /* 0: none */
+    uint32_t heartbeat_timeout_ms;
+    const char *id, *addr;
+    uint32_t port; /* 0: the HTTP port */
+};
+
 /* -distributor.*: taking profiles. */
 struct distributor_settings {
     uint32_t push_timeout_ms;
@@ -68,13 +78,14 @@ struct settings {
     struct ring_settings ring;
     struct ingester_settings ingester;
     struct distributor_settings distributor;
+    struct distributor_ring_settings distributor_ring;
     struct limit_settings limits;
     struct querier_settings querier;
     const char *data_path;
     bool multitenancy;
 };
 
-enum { SETTINGS_SECTIONS = 9 };
+enum { SETTINGS_SECTIONS = 10 };
 
 /* Fill out[SETTINGS_SECTIONS] with the sections that fill *s. */
 void settings_sections(struct settings *s, struct conf_section out[SETTINGS_SECTIONS]);
