@@ -175,6 +175,35 @@ $(B)/tests/unit/$1/%: $(B)/obj/tests/unit/$1/%.o $(TESTLIB) $(call libs_upto,$1)
 endef
 $(foreach m,$(MODULES),$(eval $(call unit_rules,$m)))
 
+# A service's tests and fuzz targets (tests/unit/<service>/, tests/fuzz/fuzz_<service>_*.c) link all
+# of it but its main.c, and include its headers as it does itself.
+SERVICE_DIRS := $(notdir $(wildcard services/*))
+service_lib = $(B)/lib/service-$1.a
+
+define service_test_rules
+$(call service_lib,$1): $(call objs,$(filter-out services/$1/main.c,$(call service_srcs,$1)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$(Q)$(AR) rcs $$@ $$^
+$(B)/obj/tests/unit/$1/%.o: CFLAGS_ALL += -Iservices/$1
+$(B)/obj/tests/fuzz/fuzz_$1_%.o: CFLAGS_ALL += -Iservices/$1
+$(B)/tests/unit/$1/%: $(B)/obj/tests/unit/$1/%.o $(call service_lib,$1) $(TESTLIB) $(LIBS_ALL)
+	@mkdir -p $$(@D)
+	@$(if $(V),,echo "  LD $$(@F)")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $$@ $$< $(call service_lib,$1) $(TESTLIB) $(LIBS_ALL) \
+	  $(DEPS_LIBS) -lcmocka
+$(B)/tests/fuzz/fuzz_$1_%: $(B)/obj/tests/fuzz/fuzz_$1_%.o $(B)/obj/tests/fuzz/replay.o \
+    $(call service_lib,$1) $(TESTLIB) $(LIBS_ALL)
+	@mkdir -p $$(@D)
+	@$(if $(V),,echo "  LD $$(@F)")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $$@ $$< $(B)/obj/tests/fuzz/replay.o $(call service_lib,$1) \
+	  $(TESTLIB) $(LIBS_ALL) $(DEPS_LIBS)
+$(BUILD)/bin/fuzz_$1_%: $(B)/obj/tests/fuzz/fuzz_$1_%.o $(call service_lib,$1) $(TESTLIB) $(LIBS_ALL)
+	@mkdir -p $$(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $$@ $$< $(call service_lib,$1) $(TESTLIB) $(LIBS_ALL) $(DEPS_LIBS)
+endef
+$(foreach s,$(SERVICE_DIRS),$(eval $(call service_test_rules,$s)))
+
 $(B)/tests/sim/%: $(B)/obj/tests/sim/%.o $(TESTLIB) $(LIBS_ALL)
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  LD $(@F)")
