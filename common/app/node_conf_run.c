@@ -53,6 +53,20 @@ static const struct conf_row log_rows[] = {
 };
 #undef R
 
+#define R admin_settings
+static const struct conf_row admin_rows[] = {
+    CONF_STR_ROW(R, mode, "mode", "mode", "disabled", 0,
+                 "A port of its own for what operators need (/ready, /metrics, /ring, /memberlist, "
+                 "/admin, the configuration): disabled, additional (on both ports) or exclusive "
+                 "(404 on the public one)."),
+    CONF_STR_ROW(R, http_address, "http-listen-address", "http_listen_address", "localhost", 0,
+                 "IP address of the admin server; localhost: 127.0.0.1; empty: all."),
+    CONF_U32_ROW(R, http_port, "http-listen-port", "http_listen_port", "4042", 0,
+                 "Port of the admin server; 0: a free one."),
+    {.type = CONF_END},
+};
+#undef R
+
 static int check_server(const void *at, struct err *err)
 {
     const struct server_settings *s = at;
@@ -100,6 +114,9 @@ bool node_configure(struct node *n, int argc, char **argv, int *status)
     p->sections[SETTINGS_SECTIONS + 2] =
         (struct conf_section){"Gossip",    "memberlist.",       "memberlist",
                               gossip_rows, &n->gossip_settings, gossip_config_validate};
+    p->sections[SETTINGS_SECTIONS + 3] =
+        (struct conf_section){"Admin server", "admin-server.",    "admin_server",
+                              admin_rows,     &n->admin_settings, node_admin_check};
     int rc = conf_init(&p->conf, p->sections, NODE_SECTIONS, &err);
     if (rc == 0)
         rc = conf_load(p->conf, argc, (const char *const *)argv, &action, &err);

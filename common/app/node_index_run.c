@@ -47,8 +47,12 @@ int node_register_index(struct node *n, struct err *err)
     struct http_route admin = {
         .path = "/admin", .methods = HTTP_GET, .handler = on_index, .arg = n};
     struct http_route root = {.path = "/", .methods = HTTP_GET, .handler = on_root, .arg = n};
-    int rc = http_server_route(n->http, &admin, err);
-    if (rc == 0)
+    int rc = node_page(n, &admin, err);
+    if (rc == 0 && n->admin != NULL)
+        rc = http_server_route(n->admin, &root, err);
+    if (rc == 0 && !node_admin_is_exclusive(n)) {
         rc = http_server_route(n->http, &root, err);
-    return rc == ERR_EXIST ? 0 : rc; /* the role has pages of its own there */
+        rc = rc == ERR_EXIST ? 0 : rc; /* the role has a page of its own there */
+    }
+    return rc;
 }

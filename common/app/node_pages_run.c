@@ -209,6 +209,17 @@ static int register_metrics(struct node *n, struct err *err)
     return rc;
 }
 
+/* Clients ask for it too, to know whom they speak to: on every server. */
+static int register_buildinfo(struct node *n, struct err *err)
+{
+    struct http_route route = {.path = "/api/v1/status/buildinfo",
+                               .methods = HTTP_GET,
+                               .handler = on_buildinfo,
+                               .arg = n};
+    int rc = http_server_route(n->http, &route, err);
+    return rc == 0 && n->admin != NULL ? http_server_route(n->admin, &route, err) : rc;
+}
+
 int node_register_pages(struct node *n, struct err *err)
 {
     static const struct {
@@ -219,18 +230,17 @@ int node_register_pages(struct node *n, struct err *err)
         {"/metrics", on_metrics},
         {"/memberlist", on_members},
         {"/api/v1/status/config", on_config},
-        {"/api/v1/status/buildinfo", on_buildinfo},
     };
     int rc = register_metrics(n, err);
     for (size_t i = 0; rc == 0 && i < sizeof pages / sizeof *pages; i++) {
         struct http_route route = {
             .path = pages[i].path, .methods = HTTP_GET, .handler = pages[i].handler, .arg = n};
-        rc = http_server_route(n->http, &route, err);
+        rc = node_page(n, &route, err);
     }
     for (size_t i = 0; rc == 0 && i < NODE_RINGS; i++) {
         struct http_route route = {
             .path = n->rings[i].path, .methods = HTTP_GET, .handler = on_ring, .arg = n};
-        rc = http_server_route(n->http, &route, err);
+        rc = node_page(n, &route, err);
     }
-    return rc;
+    return rc != 0 ? rc : register_buildinfo(n, err);
 }

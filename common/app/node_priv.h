@@ -10,7 +10,7 @@
 #include "net/loop.h"
 #include "net/pool.h"
 
-enum { NODE_SECTIONS = SETTINGS_SECTIONS + 3 };
+enum { NODE_SECTIONS = SETTINGS_SECTIONS + 4 };
 
 struct node_metrics {
     struct histogram_vec *duration; /* method, route, status_code, ws */
@@ -50,6 +50,19 @@ int node_register_pages(struct node *n, struct err *err);
 
 /* /admin and, where the role has not taken it, "/". After the role's own routes. */
 int node_register_index(struct node *n, struct err *err);
+
+/* Bind the admin server, if there is to be one; all that is not about its address is as in `like`. */
+struct http_server_config;
+int node_admin_init(struct node *n, const struct http_server_config *like, struct err *err);
+
+/* Check -admin-server.*. ERR_INVAL. */
+int node_admin_check(const void *settings, struct err *err);
+
+/* Say where it listens, if it does. */
+void node_admin_log(const struct node *n);
+
+/* The public server lacks what is for operators. */
+bool node_admin_is_exclusive(const struct node *n);
 
 /* One request was answered: metrics. `arg` is the node. */
 struct http_seen;

@@ -21,6 +21,7 @@ enum {
     LEAVE_SLACK_MS = 2000,
     REST_LOOK_MS = 4000,
     SEE_INGESTERS_MS = 10000,
+    ADMIN_GRACE_MS = 1000,
 };
 
 wall_ms node_wall_ms(void)
@@ -80,7 +81,7 @@ static int build_server(struct node *n, struct err *err)
     int rc = http_server_init(&n->http, n->threads, n->thread_count, &config, err);
     if (rc == 0 && rpc_server_init(&n->rpc, n->http, &rpc) != 0)
         rc = err_set(err, ERR_NOMEM, "no memory for the RPC server");
-    return rc;
+    return rc != 0 ? rc : node_admin_init(n, &config, err);
 }
 
 static int build_gossip(struct node *n, struct err *err)
@@ -236,6 +237,8 @@ static int start(struct node *n, struct err *err)
         rc = loop_start(n->threads[i], err);
     if (rc == 0)
         rc = http_server_start(n->http, err);
+    if (rc == 0 && n->admin != NULL)
+        rc = http_server_start(n->admin, err);
     if (rc == 0)
         rc = gossip_start(n->gossip, err);
     if (rc == 0 && n->priv->hooks->start != NULL)
@@ -251,6 +254,8 @@ static void *run_drain(void *arg)
     if (cut > 0)
         log_line(&n->log, LOG_WARN, "requests were cut short by the end of the grace period",
                  LOG_U("requests", cut));
+    if (n->admin != NULL) /* last: it says until the end what the process does */
+        (void)http_server_stop(n->admin, ADMIN_GRACE_MS);
     atomic_store(&n->priv->drained, true);
     return NULL;
 }
@@ -298,6 +303,7 @@ int node_run(struct node *n, const struct node_hooks *hooks)
         atomic_store(&n->priv->status, 1);
     } else {
         log_line(&n->log, LOG_INFO, "serving", LOG_C("http", n->http_addr));
+        node_admin_log(n);
         loop_run(n->main);
     }
     stop(n);
@@ -317,6 +323,7 @@ void node_free(struct node **out)
     node_free_ring_metrics(n);
     if (n->metrics != NULL)
         metrics_collector_remove(n->metrics, n);
+    http_server_free(&n->admin);
     http_server_free(&n->http);
     rpc_server_free(&n->rpc);
     pool_free(&n->pool);

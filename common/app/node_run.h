@@ -64,10 +64,18 @@ struct node_ring {
     struct ring_metrics *metrics;
 };
 
+/* -admin-server.*: a port of its own for the pages of node_page(). */
+struct admin_settings {
+    const char *mode; /* disabled, additional, exclusive */
+    const char *http_address;
+    uint32_t http_port;
+};
+
 struct node {
     const char *role; /* static */
     struct settings settings;
     struct server_settings server;
+    struct admin_settings admin_settings;
     struct gossip_config gossip_settings;
     struct log log;
     struct metrics *metrics;
@@ -78,6 +86,7 @@ struct node {
     unsigned thread_count;
     struct pool *pool;
     struct http_server *http;
+    struct http_server *admin; /* NULL: -admin-server.mode is disabled */
     struct rpc_server *rpc;
     struct gossip *gossip;
     struct node_ring rings[NODE_RINGS];
@@ -104,6 +113,11 @@ struct node_hooks {
 /* Parse the command line and build everything; nothing runs yet, the ports are bound. NULL in *out
  * and the exit status when there is nothing to run. */
 int node_init(struct node **out, const char *role, int argc, char **argv);
+
+/* Add a route that is for operators and not for clients: to the public server, to the admin
+ * server, or to both, as -admin-server.mode says. Errors of http_server_route(). */
+struct http_route;
+int node_page(struct node *n, const struct http_route *route, struct err *err);
 
 /* Run until a signal; the exit status. */
 int node_run(struct node *n, const struct node_hooks *hooks);

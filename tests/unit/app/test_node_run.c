@@ -24,6 +24,8 @@ struct world {
     _Atomic(int) status;
     _Atomic(struct http_req *) held;
     bool fail_start;
+    const char *mode; /* of the admin server */
+    uint16_t admin;   /* its port */
 };
 
 static int on_start(void *arg, struct err *err)
@@ -64,15 +66,18 @@ static void *run(void *arg)
 
 static void init(struct world *w)
 {
+    char mode[64];
     char *argv[] = {"test", "-server.http-listen-address=127.0.0.1", "-server.http-listen-port=0",
                     "-memberlist.bind-addr=127.0.0.1", "-memberlist.bind-port=0",
                     "-memberlist.leave-timeout=200ms", "-log.level=error",
-                    "-server.workers=1", NULL};
+                    "-server.workers=1", "-admin-server.http-listen-port=0", mode, NULL};
+    snprintf(mode, sizeof mode, "-admin-server.mode=%s", w->mode == NULL ? "disabled" : w->mode);
     struct http_route route = {.path = "/hold", .methods = HTTP_GET, .handler = hold, .arg = w};
-    node_init(&w->node, "tester", 8, argv);
+    node_init(&w->node, "tester", 10, argv);
     assert_non_null(w->node);
     assert_int_equal(http_server_route(w->node->http, &route, NULL), 0);
     w->port = http_server_addr(w->node->http).port;
+    w->admin = w->node->admin == NULL ? 0 : http_server_addr(w->node->admin).port;
     atomic_store(&w->status, -1);
     w->hooks = (struct node_hooks){.arg = w, .start = on_start, .ready = on_ready,
                                    .leave = on_leave, .stop = on_stop};
@@ -181,6 +186,56 @@ static void a_role_that_cannot_start_ends_the_process_with_1(void **state)
     assert_int_equal(atomic_load(&w.status), 1);
 }
 
+static unsigned status_of(uint16_t port, const char *path)
+{
+    char text[256];
+    struct raw r;
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path);
+    unsigned status = raw_once(port, text, &r);
+    raw_close(&r);
+    return status;
+}
+
+static const char *const pages[] = {"/ready", "/metrics", "/ring", "/distributor/ring",
+                                    "/memberlist", "/admin",
+                                    "/api/v1/status/config"};
+
+static void an_additional_admin_server_has_the_pages_too(void **state)
+{
+    struct world w = {.mode = "additional", .is_ready = true};
+    (void)state;
+    init(&w);
+    UNTIL(atomic_load(&w.started));
+    assert_int_not_equal(w.admin, 0);
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        assert_int_equal(status_of(w.port, pages[i]), 200);
+        assert_int_equal(status_of(w.admin, pages[i]), 200);
+    }
+    assert_int_equal(status_of(w.admin, "/"), 302);
+    assert_int_equal(status_of(w.admin, "/hold"), 404);
+    node_quit(w.node, 0);
+    end(&w);
+    assert_int_equal(atomic_load(&w.status), 0);
+}
+
+static void an_exclusive_admin_server_has_the_pages_alone(void **state)
+{
+    struct world w = {.mode = "exclusive", .is_ready = true};
+    (void)state;
+    init(&w);
+    UNTIL(atomic_load(&w.started));
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        assert_int_equal(status_of(w.port, pages[i]), 404);
+        assert_int_equal(status_of(w.admin, pages[i]), 200);
+    }
+    assert_int_equal(status_of(w.port, "/"), 404);
+    assert_int_equal(status_of(w.port, "/api/v1/status/buildinfo"), 200);
+    assert_int_equal(status_of(w.admin, "/api/v1/status/buildinfo"), 200);
+    node_quit(w.node, 0);
+    end(&w);
+    assert_int_equal(atomic_load(&w.status), 0);
+}
+
 static void what_cannot_be_configured_does_not_run(void **state)
 {
     struct node *n = NULL;
@@ -190,6 +245,9 @@ static void what_cannot_be_configured_does_not_run(void **state)
     assert_null(n);
     char *threads[] = {"test", "-server.http-threads=0", NULL};
     assert_int_equal(node_init(&n, "tester", 2, threads), 1);
+    assert_null(n);
+    char *mode[] = {"test", "-admin-server.mode=bogus", NULL};
+    assert_int_equal(node_init(&n, "tester", 2, mode), 1);
     assert_null(n);
     char *version[] = {"test", "-version", NULL};
     assert_int_equal(node_init(&n, "tester", 2, version), 0);
@@ -201,6 +259,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_served_and_ready_waits_for_the_role),
         cmocka_unit_test(a_stop_waits_for_what_was_accepted),
+        cmocka_unit_test(an_additional_admin_server_has_the_pages_too),
+        cmocka_unit_test(an_exclusive_admin_server_has_the_pages_alone),
         cmocka_unit_test(a_role_that_cannot_start_ends_the_process_with_1),
         cmocka_unit_test(what_cannot_be_configured_does_not_run),
     };
