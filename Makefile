@@ -19,7 +19,7 @@
 # A module is a folder of common/, an archive of its own, and links only archives to its left in
 # MODULES; see README.md, "Source tour".
 
-MODULES  := base conf metrics wire proto profile net disco gossip ring rpc store app
+MODULES  := base conf metrics wire alloy proto profile net disco gossip ring rpc store app
 SERVICES := $(notdir $(patsubst %/main.c,%,$(wildcard services/*/main.c)))
 
 SAN     ?=

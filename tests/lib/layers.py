@@ -32,7 +32,7 @@ def undefined(archive):
 
 def main():
     build = sys.argv[1] if len(sys.argv) > 1 else "build/plain"
-    order = "base conf metrics wire proto profile net disco gossip ring rpc store app".split()
+    order = "base conf metrics wire alloy proto profile net disco gossip ring rpc store app".split()
     libs = [(m, os.path.join(build, "lib", f"lib{m}.a")) for m in order]
     libs = [(m, a) for m, a in libs if os.path.exists(a)]
     passed = failed = 0
