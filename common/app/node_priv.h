@@ -38,8 +38,7 @@ struct node_private {
 /* Watch all rings, with their metrics. After gossip_init(). */
 int node_watch_rings(struct node *n, struct err *err);
 
-/* Before the gossip is freed, and after. */
-void node_free_ring_metrics(struct node *n);
+/* After the gossip is freed. */
 void node_free_rings(struct node *n);
 
 /* Parse arguments and file into the settings. False with *status when there is nothing to run. */

@@ -3,10 +3,18 @@
 
 #include "gossip/gossip_uv.h"
 #include "ring/desc.h"
-#include "ring/ring_metrics_run.h"
 #include "ring/ring_uv.h"
 
 #include <stdio.h>
+
+enum { FORGET_TIMEOUTS = 10 };
+
+uint32_t node_forget_ms(uint32_t heartbeat_timeout_ms)
+{
+    return heartbeat_timeout_ms > UINT32_MAX / FORGET_TIMEOUTS
+               ? UINT32_MAX
+               : FORGET_TIMEOUTS * heartbeat_timeout_ms;
+}
 
 static void on_ring_change(void *arg, struct ring *ring)
 {
@@ -16,12 +24,6 @@ static void on_ring_change(void *arg, struct ring *ring)
         hooks->ring_changed(hooks->arg, ring);
 }
 
-static struct ring *hold_ring(void *arg)
-{
-    const struct node_ring *r = arg;
-    return ring_watch_hold(r->watch);
-}
-
 static int watch_ring(struct node *n, struct node_ring *r, const struct ring_watch_config *like,
                       struct err *err)
 {
@@ -29,11 +31,10 @@ static int watch_ring(struct node *n, struct node_ring *r, const struct ring_wat
     watch.loop = n->main;
     watch.gossip = n->gossip;
     watch.key = r->key;
-    watch.log = log_with(&n->log, "ring");
     watch.options.heartbeat_timeout_ms = r->heartbeat_timeout_ms;
-    int rc = ring_watch_init(&r->watch, &watch, err);
-    return rc != 0 ? rc
-                   : ring_metrics_init(&r->metrics, n->metrics, r->name, hold_ring, r, err);
+    watch.name = r->name;
+    watch.metrics = n->metrics;
+    return ring_watch_init(&r->watch, &watch, err);
 }
 
 int node_watch_rings(struct node *n, struct err *err)
@@ -57,19 +58,15 @@ int node_watch_rings(struct node *n, struct err *err)
     struct ring_watch_config of_ingesters = {
         .options = {.replication_factor = s->replication_factor,
                     .zone_aware = s->zone_awareness},
+        .log = log_with(&n->log, "ring"),
         .on_change = on_ring_change,
         .arg = n,
     };
-    struct ring_watch_config of_distributors = {.options = {.replication_factor = 1}};
+    struct ring_watch_config of_distributors = {.options = {.replication_factor = 1},
+                                                .log = log_with(&n->log, "distributor-ring")};
     int rc = watch_ring(n, ingesters, &of_ingesters, err);
     n->ring = ingesters->watch;
     return rc != 0 ? rc : watch_ring(n, distributors, &of_distributors, err);
-}
-
-void node_free_ring_metrics(struct node *n)
-{
-    for (unsigned i = 0; i < NODE_RINGS; i++)
-        ring_metrics_free(&n->rings[i].metrics);
 }
 
 void node_free_rings(struct node *n)

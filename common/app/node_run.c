@@ -320,7 +320,6 @@ void node_free(struct node **out)
         (void)pthread_cancel(n->priv->signals); /* sigwait is a cancellation point */
         (void)pthread_join(n->priv->signals, NULL);
     }
-    node_free_ring_metrics(n);
     if (n->metrics != NULL)
         metrics_collector_remove(n->metrics, n);
     http_server_free(&n->admin);

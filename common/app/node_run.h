@@ -30,7 +30,6 @@ struct loop;
 struct metrics;
 struct pool;
 struct ring;
-struct ring_metrics;
 struct ring_watch;
 struct rpc_server;
 
@@ -61,7 +60,6 @@ struct node_ring {
     char key[256];     /* in the gossip store */
     uint32_t heartbeat_timeout_ms;
     struct ring_watch *watch; /* gossip_get(n->gossip, key) is the value with its tombstones */
-    struct ring_metrics *metrics;
 };
 
 /* -admin-server.*: a port of its own for the pages of node_page(). */
@@ -137,6 +135,9 @@ int node_sees_ingesters(struct node *n, uint32_t need, struct err *err);
  * `port`, or that of HTTP if it is 0. `option` names addr in the error. ERR_INVAL: too long. */
 int node_address(const struct node *n, const char *addr, uint32_t port, const char *option,
                  char *out, size_t size, struct err *err);
+
+/* How long a member's heartbeat may stand still before it is taken out of a ring. */
+uint32_t node_forget_ms(uint32_t heartbeat_timeout_ms);
 
 /* Wall clock in milliseconds and nanoseconds, for cores that take a function. */
 wall_ms node_wall_ms(void);

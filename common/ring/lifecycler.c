@@ -2,64 +2,23 @@
  *
  * step() finds the next task, edit() computes its outcome into `next`, edited() makes that the
  * truth. So an edit that is made twice, or not stored, leaves no trace. */
-#include "ring/lifecycler.h"
+#include "ring/lifecycler_priv.h"
 
 #include <stdio.h>
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
-enum { RETRY_MS = 1000, RIVAL_SIZE = 96 };
-
-enum task {
-    TASK_NONE,
-    TASK_REGISTER,  /* first entry, or taking over one that is there */
-    TASK_JOIN,      /* PENDING is over: tokens */
-    TASK_OBSERVE,   /* JOINING is over, if the ring still says what we said */
-    TASK_STATE,     /* write the wanted state */
-    TASK_HEARTBEAT, /* write the same again */
-    TASK_UNREGISTER,
-};
-
-/* What an entry of ours says. */
-struct entry {
-    enum ring_state state;
-    struct ring_tokens tokens;
-    int64_t registered_s;
-    bool read_only;
-    int64_t read_only_since_s;
-};
-
-/* Another member, as of its last change. */
-struct sighting {
-    int64_t timestamp_s;
-    mono_ms since;
-    bool seen; /* in the ring at the last look */
-};
-
-struct lifecycler {
-    struct lifecycler_config c; /* texts and versions owned */
-    struct rng *rng;
-    const struct log *log;
-    enum task task;
-    mono_ms now, retry_at, beat_at, join_at, observe_at, ready_at;
-    bool registered, joined, observing, leaving, unregister, over, established, ready;
-    struct entry entry, next;
-    bool next_joined, next_observing;
-    uint32_t next_forgotten;
-    uint32_t generation;
-    uint64_t edits, forgotten;
-    struct map *others; /* id -> struct sighting */
-    char rival[RIVAL_SIZE], next_rival[RIVAL_SIZE]; /* who else writes our entry; empty: nobody */
-};
+enum { RETRY_MS = 1000 };
 
 static int copy_config(struct lifecycler *l, const struct lifecycler_config *c)
 {
     l->c = *c;
     l->c.versions = NULL;
+    if (l->c.id_option == NULL)
+        l->c.id_option = "name";
     char *id = str_dup_c(c->id), *addr = str_dup_c(c->addr), *zone = str_dup_c(c->zone);
     l->c.id = str_of(id, c->id.len);
     l->c.addr = str_of(addr, c->addr.len);
@@ -121,14 +80,6 @@ void lifecycler_free(struct lifecycler **l)
 /* --- time ------------------------------------------------------------------------------------
  */
 
-/* The state our entry should have, once it has its tokens. */
-static enum ring_state wanted(const struct lifecycler *l)
-{
-    if (l->leaving)
-        return RING_LEAVING;
-    return l->established ? RING_ACTIVE : RING_JOINING;
-}
-
 static enum task next_task(const struct lifecycler *l, mono_ms now)
 {
     if (l->over)
@@ -141,7 +92,7 @@ static enum task next_task(const struct lifecycler *l, mono_ms now)
         return now >= l->join_at ? TASK_JOIN : now >= l->beat_at ? TASK_HEARTBEAT : TASK_NONE;
     if (!l->leaving && l->observing && now >= l->observe_at)
         return TASK_OBSERVE;
-    if ((l->leaving || !l->observing) && l->entry.state != wanted(l))
+    if ((l->leaving || !l->observing) && l->entry.state != life_wanted(l))
         return TASK_STATE;
     return now >= l->beat_at ? TASK_HEARTBEAT : TASK_NONE;
 }
@@ -177,7 +128,7 @@ mono_ms lifecycler_due(const struct lifecycler *l)
             due = earlier(due, l->join_at);
         else if (l->registered && !l->leaving && l->observing)
             due = earlier(due, l->observe_at);
-        else if (l->registered && l->entry.state != wanted(l))
+        else if (l->registered && l->entry.state != life_wanted(l))
             due = l->now;
     }
     if (l->unregister)
@@ -210,73 +161,6 @@ static int write_entry(const struct lifecycler *l, struct ring_desc *d, wall_ms 
         .version_count = l->c.version_count,
     };
     return ring_desc_put(d, &in);
-}
-
-/* next.tokens up to the number wanted. */
-static int top_up(struct lifecycler *l, const struct ring_desc *d)
-{
-    struct ring_tokens *t = &l->next.tokens;
-    return t->count >= l->c.num_tokens
-               ? 0
-               : ring_tokens_add(t, l->c.num_tokens - t->count, d, l->rng);
-}
-
-/* Tokens are chosen: look at the ring for a while, or be what is wanted. */
-static void take_place(struct lifecycler *l, bool observe)
-{
-    l->next_joined = true;
-    l->next_observing = observe && l->c.observe_period_ms > 0;
-    l->next.state = l->next_observing ? RING_JOINING : wanted(l);
-}
-
-/* An entry of an earlier life (dskit: initRing). */
-static int take_over(struct lifecycler *l, const struct ring_desc *d,
-                     const struct ring_instance *had)
-{
-    struct entry *n = &l->next;
-    n->registered_s = had->registered_s;
-    n->read_only = had->read_only;
-    n->read_only_since_s = had->read_only_since_s;
-    if (had->token_count > 0) {
-        ring_tokens_reset(&n->tokens);
-        int rc = ring_tokens_copy(&n->tokens, had->tokens, had->token_count);
-        if (rc != 0)
-            return rc;
-    }
-    if (had->state == RING_ACTIVE && had->token_count > 0) {
-        take_place(l, false);
-        return 0;
-    }
-    if (had->state == RING_LEAVING) {
-        ring_tokens_shrink(&n->tokens, l->c.num_tokens, l->rng);
-        int rc = top_up(l, d);
-        take_place(l, false);
-        return rc;
-    }
-    return 0; /* PENDING or JOINING: the beginning of a life that broke off */
-}
-
-static int edit_register(struct lifecycler *l, struct ring_desc *d, wall_ms now)
-{
-    const struct ring_instance *had = ring_desc_find(d, l->c.id);
-    l->next.registered_s = now / 1000;
-    l->next.read_only = false;
-    l->next.read_only_since_s = 0;
-    l->next.state = RING_PENDING;
-    if (had != NULL) {
-        int rc = take_over(l, d, had);
-        if (rc != 0 || l->next_joined)
-            return rc;
-    }
-    if (l->next.tokens.count >= l->c.num_tokens) { /* of the file, or of the entry */
-        take_place(l, had != NULL);
-        return 0;
-    }
-    if (l->c.join_after_ms > 0)
-        return 0;
-    int rc = top_up(l, d);
-    take_place(l, true);
-    return rc;
 }
 
 /* Tokens as the ring has them: a conflict may have cost us some. */
@@ -312,7 +196,7 @@ static int edit_task(struct lifecycler *l, struct ring_desc *d, wall_ms now)
     const struct ring_instance *had = ring_desc_find(d, l->c.id);
     int rc = 0;
     if (l->task == TASK_REGISTER)
-        return edit_register(l, d, now);
+        return life_register(l, d, now);
     look_for_rival(l, had);
     if (had == NULL)
         l->next.registered_s = now / 1000; /* somebody forgot us: a new life */
@@ -320,24 +204,24 @@ static int edit_task(struct lifecycler *l, struct ring_desc *d, wall_ms now)
         rc = tokens_from_ring(l, had);
     if (rc == 0 && had != NULL && l->joined && !l->observing &&
         had->token_count < l->entry.tokens.count)
-        rc = top_up(l, d); /* another one won some, perhaps by a copy of our file */
+        rc = life_top_up(l, d); /* another one won some, perhaps by a copy of our file */
     if (rc != 0)
         return rc;
     switch (l->task) {
     case TASK_JOIN:
-        rc = top_up(l, d);
-        take_place(l, true);
+        rc = life_top_up(l, d);
+        life_take_place(l, true);
         break;
     case TASK_OBSERVE:
         if (l->next.tokens.count >= l->c.num_tokens) { /* nobody took one */
             l->next_observing = false;
-            l->next.state = wanted(l);
+            l->next.state = life_wanted(l);
         } else {
-            rc = top_up(l, d); /* choose others, look again */
+            rc = life_top_up(l, d); /* choose others, look again */
         }
         break;
     case TASK_STATE:
-        l->next.state = wanted(l);
+        l->next.state = life_wanted(l);
         break;
     case TASK_NONE:
     case TASK_REGISTER:
@@ -431,8 +315,8 @@ static void log_change(const struct lifecycler *l)
                  LOG_U("count", l->next_forgotten));
     if (l->next_rival[0] != '\0' && l->rival[0] == '\0')
         log_line(l->log, LOG_ERROR,
-                 "another process has this ring id: give each its own -ingester.lifecycler.ID",
-                 LOG_S("id", l->c.id), LOG_S("addr", l->c.addr),
+                 "another process has this ring id: give each its own",
+                 LOG_C("option", l->c.id_option), LOG_S("id", l->c.id), LOG_S("addr", l->c.addr),
                  LOG_C("other", l->next_rival));
     if (l->next.state != l->entry.state || !l->registered)
         log_line(
@@ -453,6 +337,7 @@ void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc)
         return;
     }
     l->edits++;
+    l->beats += task == TASK_HEARTBEAT;
     if (task == TASK_UNREGISTER) {
         l->over = true;
         log_line(l->log, LOG_INFO, "left the ring", LOG_S("id", l->c.id));
@@ -504,6 +389,11 @@ enum ring_state lifecycler_state(const struct lifecycler *l)
     return l->entry.state;
 }
 
+bool lifecycler_read_only(const struct lifecycler *l)
+{
+    return l->entry.read_only;
+}
+
 const struct ring_tokens *lifecycler_tokens(const struct lifecycler *l, uint32_t *generation)
 {
     if (generation != NULL)
@@ -514,6 +404,11 @@ const struct ring_tokens *lifecycler_tokens(const struct lifecycler *l, uint32_t
 uint64_t lifecycler_edits(const struct lifecycler *l)
 {
     return l->edits;
+}
+
+uint64_t lifecycler_heartbeats(const struct lifecycler *l)
+{
+    return l->beats;
 }
 
 uint64_t lifecycler_forgotten(const struct lifecycler *l)
@@ -561,8 +456,8 @@ int lifecycler_unique(const struct lifecycler *l, struct err *err)
     if (l->rival[0] == '\0')
         return 0;
     return err_set(err, ERR_UNAVAILABLE,
-                   "%s has the same ring id %.*s: give each its own -ingester.lifecycler.ID",
-                   l->rival, STR_ARG(str_head(l->c.id, 60)));
+                   "%s has the same ring id %.*s: give each its own %s", l->rival,
+                   STR_ARG(str_head(l->c.id, 60)), l->c.id_option);
 }
 
 int lifecycler_ready(struct lifecycler *l, const struct ring_desc *desc, mono_ms now,

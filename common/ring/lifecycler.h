@@ -1,8 +1,11 @@
 /* ring/lifecycler.h - one member's life in a ring: register, take tokens, beat, leave.
  *
- * Follows grafana/dskit ring/lifecycler.go (PENDING, JOINING, ACTIVE, LEAVING), with these
- * differences: what two writes of one second would do is done in one; a write after another of
- * the same second gets the next second's timestamp, which dskit's merge needs to see it at all;
+ * Follows grafana/dskit ring/lifecycler.go (PENDING, JOINING, ACTIVE, LEAVING), which lives in
+ * the ingesters' ring, or with `basic` ring/basic_lifecycler.go, which lives in all others: it
+ * registers in one step, ACTIVE (or JOINING), whatever its entry of an earlier life said, with
+ * that entry's tokens topped up. Differences from both: what two writes of one second would do
+ * is done in one; a write after another of the same second gets the next second's timestamp,
+ * which dskit's merge needs to see it at all;
  * a member that lost tokens to another takes new ones at its next heartbeat;
  * and members whose heartbeat stood still for long are forgotten (as dskit's BasicLifecycler
  * does, but judged by our own clock of durations, so that a jump of the wall clock forgets
@@ -38,9 +41,11 @@ struct lifecycler_config {
     int64_t heartbeat_timeout_ms; /* of others, for lifecycler_ready() */
     bool check_ring_health;       /* lifecycler_ready() looks at all members, not at us alone */
     bool unregister_on_shutdown;  /* else the entry stays, LEAVING */
+    bool basic;                   /* dskit's BasicLifecycler; join_after_ms has no effect */
     bool start_joining;           /* JOINING is the goal until lifecycler_establish() */
     const struct ring_version *versions; /* field 12 of our entry; copied */
     uint32_t version_count;
+    const char *id_option; /* static; what to set where two members have one id */
 };
 
 struct lifecycler;
@@ -90,16 +95,21 @@ void lifecycler_unregister(struct lifecycler *l);
 /* The state that was last stored; RING_PENDING before that. */
 enum ring_state lifecycler_state(const struct lifecycler *l);
 
+/* Whether the entry is marked read-only, as somebody may have done in an earlier life. */
+bool lifecycler_read_only(const struct lifecycler *l);
+
 /* The tokens in force; borrowed until the next lifecycler_edited(). `generation` (may be NULL)
  * grows with every change: save the file then. */
 const struct ring_tokens *lifecycler_tokens(const struct lifecycler *l, uint32_t *generation);
 
-/* How many edits were stored, heartbeats among them, and how many others were forgotten. */
+/* How many edits were stored, how many of them were mere heartbeats, and how many others were
+ * forgotten. */
 uint64_t lifecycler_edits(const struct lifecycler *l);
+uint64_t lifecycler_heartbeats(const struct lifecycler *l);
 uint64_t lifecycler_forgotten(const struct lifecycler *l);
 
 /* ERR_UNAVAILABLE, naming both, when at the last edit another process had written the entry with
- * our id: two ingesters of one name. It is logged as an error too. */
+ * our id: two members of one name. It is logged as an error too. */
 int lifecycler_unique(const struct lifecycler *l, struct err *err);
 
 /* May /ready say yes? Latched once it does, but not while the id is not unique. desc is the ring

@@ -8,7 +8,10 @@
 #include "gossip/codec.h"
 #include "gossip/gossip_uv.h"
 #include "net/loop.h"
+#include "metrics/metrics.h"
 #include "ring/desc.h"
+#include "ring/ring_metrics_run.h"
+#include "ring/skew.h"
 #include "ring/token_run.h"
 
 #include <pthread.h>
@@ -21,7 +24,31 @@ struct ring_watch {
     struct ring_watch_config c;
     pthread_mutex_t lock; /* over `ring` for as long as a reference takes */
     struct ring *ring;
+    struct ring_metrics *shown;
+    struct ring_kv_metrics kv;
+    struct ring_skew *skew;
+    struct ring_watch_metrics {
+        struct counter *skews;
+    } metrics;
+    mono_ms looked; /* at the clocks */
 };
+
+enum { SKEW_LOOK_MS = 1000 };
+
+static const struct metric_row watch_rows[] = {
+    METRIC_COUNTER_ROW(ring_watch_metrics, skews, 0, "ring_clock_skews_total",
+                       "Times that a clock was found far from ours by a member's heartbeats."),
+    {.kind = METRIC_END},
+};
+
+static void look_at_clocks(struct ring_watch *w, const struct ring_desc *desc)
+{
+    mono_ms now = loop_now(w->c.loop);
+    if (w->looked != 0 && now < w->looked + SKEW_LOOK_MS)
+        return;
+    w->looked = now;
+    counter_add(w->metrics.skews, ring_skew_look(w->skew, desc, clock_wall_ms()));
+}
 
 static void on_value(void *arg, struct str key, const void *value)
 {
@@ -31,6 +58,7 @@ static void on_value(void *arg, struct str key, const void *value)
     (void)key;
     if (value == NULL)
         return; /* the key was deleted: keep what was known */
+    look_at_clocks(w, value);
     if (ring_next(&ring, w->ring, value, &w->c.options, &err) != 0) {
         log_line(&w->c.log, LOG_ERROR, "the ring's view cannot be made", LOG_C("err", err.msg));
         return;
@@ -45,6 +73,24 @@ static void on_value(void *arg, struct str key, const void *value)
     ring_drop(&ring);
 }
 
+static struct ring *view_of(void *arg)
+{
+    return ring_watch_hold(arg);
+}
+
+static int init_metrics(struct ring_watch *w, struct err *err)
+{
+    const struct metric_label fixed[] = {{"name", w->c.name}, {NULL, NULL}};
+    if (w->c.metrics == NULL)
+        return 0;
+    int rc = metrics_register(w->c.metrics, watch_rows, &w->metrics, fixed, err);
+    if (rc == 0)
+        rc = ring_kv_metrics_init(&w->kv, w->c.metrics, w->c.name, "ring", err);
+    return rc != 0 ? rc
+                   : ring_metrics_init(&w->shown, w->c.metrics, w->c.name,
+                                       w->c.options.zone_aware, view_of, w, err);
+}
+
 int ring_watch_init(struct ring_watch **out, const struct ring_watch_config *config,
                     struct err *err)
 {
@@ -53,11 +99,22 @@ int ring_watch_init(struct ring_watch **out, const struct ring_watch_config *con
         return err_set(err, ERR_NOMEM, "watching the ring");
     w->c = *config;
     ASSERT(pthread_mutex_init(&w->lock, NULL) == 0);
-    int rc = gossip_watch(config->gossip, str_c(config->key), on_value, w);
+    int rc = ring_skew_init(&w->skew, &w->c.log);
+    int64_t began = clock_mono_ns();
+    if (rc != 0)
+        (void)err_set(err, rc, "watching the ring: %s", err_text(rc));
+    else
+        rc = init_metrics(w, err);
+    if (rc == 0) {
+        rc = gossip_watch(config->gossip, str_c(config->key), on_value, w);
+        if (rc != 0)
+            (void)err_set(err, rc, "watching the ring: %s", err_text(rc));
+    }
     if (rc != 0) {
         ring_watch_free(&w);
-        return err_set(err, rc, "watching the ring: %s", err_text(rc));
+        return rc;
     }
+    ring_kv_seen(&w->kv, "GET", 0, clock_mono_ns() - began);
     *out = w;
     return 0;
 }
@@ -66,6 +123,8 @@ void ring_watch_free(struct ring_watch **w)
 {
     if (*w == NULL)
         return;
+    ring_metrics_free(&(*w)->shown);
+    ring_skew_free(&(*w)->skew);
     ring_drop(&(*w)->ring);
     (void)pthread_mutex_destroy(&(*w)->lock);
     mem_free(*w);
@@ -80,6 +139,29 @@ struct ring *ring_watch_hold(struct ring_watch *w)
     return r;
 }
 
+int ring_watch_addresses(struct ring_watch *w, struct arena *arena, struct str **out,
+                         size_t *count)
+{
+    struct ring *r = ring_watch_hold(w);
+    wall_ms now = clock_wall_ms();
+    size_t members = r == NULL ? 0 : ring_count(r), used = 0;
+    struct str *all = members == 0 ? NULL : arena_calloc(arena, members, sizeof *all);
+    int rc = members > 0 && all == NULL ? ERR_NOMEM : 0;
+    for (size_t i = 0; rc == 0 && i < members; i++) {
+        const struct ring_instance *in = ring_at(r, i);
+        if (!ring_is_healthy(r, in, RING_WRITE_NO_EXTEND, now))
+            continue;
+        all[used] = str_dup(arena, in->addr);
+        rc = all[used++].data == NULL ? ERR_NOMEM : 0;
+    }
+    ring_drop(&r);
+    if (rc != 0)
+        return rc;
+    *out = all;
+    *count = used;
+    return 0;
+}
+
 /* --- the life
  * ----------------------------------------------------------------------------------- */
 
@@ -91,6 +173,8 @@ struct ring_life {
     uint32_t saved; /* generation of the tokens in the file */
     bool running;
     _Atomic int state;
+    struct ring_life_metrics metrics;
+    mono_ms leaving_since; /* MONO_NEVER before that */
     void (*done)(void *arg);
     void *done_arg;
 };
@@ -134,11 +218,15 @@ int ring_life_init(struct ring_life **out, const struct ring_life_config *config
         if (rc != 0)
             (void)err_set(err, rc, "a life in the ring: no timer");
     }
+    if (rc == 0)
+        rc = ring_life_metrics_init(&l->metrics, config->metrics, config->name,
+                                    config->life.basic, err);
     if (rc != 0) {
-        lifecycler_free(&l->machine);
-        mem_free(l);
+        ring_life_free(&l);
         return rc;
     }
+    gauge_set(l->metrics.to_own, config->life.num_tokens);
+    l->leaving_since = MONO_NEVER;
     atomic_init(&l->state, RING_PENDING);
     *out = l;
     return 0;
@@ -169,6 +257,15 @@ static void save_tokens(struct ring_life *l)
                  LOG_C("path", l->c.tokens_path), LOG_C("err", err.msg));
 }
 
+static void show(struct ring_life *l)
+{
+    uint64_t beats = lifecycler_heartbeats(l->machine);
+    atomic_store(&l->state, (int)lifecycler_state(l->machine));
+    counter_add(l->metrics.heartbeats, beats - counter_get(l->metrics.heartbeats));
+    gauge_set(l->metrics.read_only, lifecycler_read_only(l->machine));
+    gauge_set(l->metrics.owned, lifecycler_tokens(l->machine, NULL)->count);
+}
+
 static void step(struct ring_life *l)
 {
     if (!l->running)
@@ -176,13 +273,15 @@ static void step(struct ring_life *l)
     mono_ms now = loop_now(l->c.loop);
     enum lifecycler_verb verb;
     while ((verb = lifecycler_step(l->machine, now)) == LIFE_EDIT) {
+        int64_t began = clock_mono_ns();
         int rc = gossip_cas(l->c.gossip, str_c(l->c.key), ring_codec.id, edit, l);
+        ring_kv_seen(&l->metrics.kv, "CAS", rc == ERR_AGAIN ? 0 : rc, clock_mono_ns() - began);
         lifecycler_edited(l->machine, now, rc);
         if (rc != 0 && rc != ERR_AGAIN)
             log_line(&l->c.log, LOG_ERROR, "the ring entry cannot be stored",
                      LOG_C("err", err_text(rc)));
     }
-    atomic_store(&l->state, (int)lifecycler_state(l->machine));
+    show(l);
     save_tokens(l);
     if (verb == LIFE_OVER) {
         loop_timer_stop(l->timer);
@@ -211,6 +310,7 @@ void ring_life_establish(struct ring_life *l)
 void ring_life_leave(struct ring_life *l)
 {
     lifecycler_leave(l->machine);
+    l->leaving_since = loop_now(l->c.loop);
     step(l);
 }
 
@@ -218,6 +318,9 @@ void ring_life_unregister(struct ring_life *l, void (*done)(void *arg), void *ar
 {
     l->done = done;
     l->done_arg = arg;
+    if (l->leaving_since != MONO_NEVER)
+        histogram_observe(HISTOGRAM_AT(l->metrics.shutdown, STR("flush"), STR("success")),
+                          (double)(loop_now(l->c.loop) - l->leaving_since) / 1000);
     if (!l->running) {
         if (done != NULL)
             done(arg);

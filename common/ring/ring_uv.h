@@ -1,8 +1,9 @@
 /* ring/ring_uv.h - a ring on the gossip: a view that any thread may hold, and the life of a
  * member in it.
  *
- * Driver of lookup.h and lifecycler.h over gossip/gossip_uv.h. Everything on the gossip's loop
- * but ring_watch_hold() and ring_life_state(). No decisions live here. Tests: tests/cluster. */
+ * Driver of lookup.h, lifecycler.h and skew.h over gossip/gossip_uv.h. Everything on the gossip's
+ * loop but ring_watch_hold(), ring_watch_addresses() and ring_life_state(). No decisions live
+ * here. Tests: tests/cluster. */
 #ifndef RING_RING_UV_H
 #define RING_RING_UV_H
 
@@ -14,8 +15,10 @@
 #include "ring/lifecycler.h"
 #include "ring/lookup.h"
 
+struct arena;
 struct gossip;
 struct loop;
+struct metrics;
 struct ring_life;
 struct ring_watch;
 
@@ -27,12 +30,15 @@ struct ring_watch_config {
     struct gossip *gossip;
     const char *key; /* in the gossip store; static */
     struct ring_options options;
+    const char *name;        /* of the metrics' label; static */
+    struct metrics *metrics; /* may be NULL */
     struct log log;
     ring_change_fn on_change; /* may be NULL */
     void *arg;
 };
 
-/* Watch the ring. Before gossip_start(); free after gossip_free(). ERR_NOMEM, ERR_INVAL. */
+/* Watch the ring: its view, its metrics, and clocks far from ours (skew.h). Before
+ * gossip_start(); free after gossip_free(). ERR_NOMEM, ERR_INVAL. */
 int ring_watch_init(struct ring_watch **out, const struct ring_watch_config *config,
                     struct err *err);
 void ring_watch_free(struct ring_watch **w); /* NULL-safe */
@@ -41,12 +47,19 @@ void ring_watch_free(struct ring_watch **w); /* NULL-safe */
  * thread. */
 struct ring *ring_watch_hold(struct ring_watch *w);
 
+/* Addresses (host:port) of the members that are ACTIVE with a heartbeat in time, in order of
+ * their ids; copied into the arena. *count is 0 while there is no view. ERR_NOMEM. Any thread. */
+int ring_watch_addresses(struct ring_watch *w, struct arena *arena, struct str **out,
+                         size_t *count);
+
 struct ring_life_config {
     struct loop *loop; /* the gossip's */
     struct gossip *gossip;
     const char *key;
     struct lifecycler_config life;
     const char *tokens_path; /* "": none is kept */
+    const char *name;        /* of the ring, in its metrics: "ingester" */
+    struct metrics *metrics; /* may be NULL */
     struct log log;
 };
 

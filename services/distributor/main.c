@@ -9,6 +9,12 @@
 #include "ring/ring_uv.h"
 
 #include <stdio.h>
+#include <unistd.h>
+
+enum {
+    RING_TOKENS = 1, /* as Pyroscope's distributors have */
+    UNREGISTER_MS = 3000,
+};
 
 enum { FILL_MS = 60000 }; /* to wait for a worker and become a write; then the push timeout */
 
@@ -19,6 +25,9 @@ struct distributor {
     struct pusher pusher;
     struct push_metrics push_metrics;
     struct write_metrics write_metrics;
+    struct ring_life *life; /* in the distributors' ring, for others to find us */
+    char instance[256], addr[272];
+    _Atomic(bool) unregistered;
 };
 
 static struct profile_limits limits_of(const struct limit_settings *l)
@@ -36,6 +45,38 @@ static struct profile_limits limits_of(const struct limit_settings *l)
         .reject_older_ns = l->reject_older_ms * 1000000,
         .reject_newer_ns = l->reject_newer_ms * 1000000,
     };
+}
+
+static int build_life(struct distributor *d, struct err *err)
+{
+    struct node *n = d->node;
+    const struct distributor_ring_settings *s = &n->settings.distributor_ring;
+    const struct node_ring *ring = &n->rings[NODE_RING_DISTRIBUTORS];
+    if (s->id[0] != '\0')
+        (void)snprintf(d->instance, sizeof d->instance, "%s", s->id);
+    else if (gethostname(d->instance, sizeof d->instance - 1) != 0)
+        return err_set(err, ERR_IO, "no host name: give -distributor.ring.instance-id");
+    int rc = node_address(n, s->addr, s->port, "-distributor.ring.instance-addr", d->addr,
+                          sizeof d->addr, err);
+    struct ring_life_config config = {
+        .loop = n->main,
+        .gossip = n->gossip,
+        .key = ring->key,
+        .life = {.id = str_c(d->instance),
+                 .addr = str_c(d->addr),
+                 .num_tokens = RING_TOKENS,
+                 .heartbeat_period_ms = s->heartbeat_period_ms,
+                 .forget_after_ms = node_forget_ms(s->heartbeat_timeout_ms),
+                 .heartbeat_timeout_ms = s->heartbeat_timeout_ms,
+                 .unregister_on_shutdown = true,
+                 .basic = true,
+                 .id_option = "-distributor.ring.instance-id"},
+        .tokens_path = "",
+        .name = ring->name,
+        .metrics = n->metrics,
+        .log = log_with(&n->log, "distributor-ring"),
+    };
+    return rc != 0 ? rc : ring_life_init(&d->life, &config, err);
 }
 
 static int build(struct distributor *d, struct err *err)
@@ -68,7 +109,36 @@ static int build(struct distributor *d, struct err *err)
         .now_ns = node_wall_ns,
     };
     rc = push_register(&d->pusher, n->rpc, err);
-    return rc != 0 ? rc : ingest_register(&d->pusher, n->http, err);
+    if (rc == 0)
+        rc = ingest_register(&d->pusher, n->http, err);
+    return rc != 0 ? rc : build_life(d, err);
+}
+
+static int start(void *arg, struct err *err)
+{
+    struct distributor *d = arg;
+    (void)err;
+    ring_life_start(d->life);
+    return 0;
+}
+
+static void leave(void *arg)
+{
+    struct distributor *d = arg;
+    ring_life_leave(d->life);
+}
+
+static void on_unregistered(void *arg)
+{
+    struct distributor *d = arg;
+    atomic_store(&d->unregistered, true);
+}
+
+static void stop(void *arg)
+{
+    struct distributor *d = arg;
+    ring_life_unregister(d->life, on_unregistered, d);
+    node_turn_until(d->node, &d->unregistered, UNREGISTER_MS);
 }
 
 static int is_ready(void *arg, struct err *err)
@@ -85,12 +155,14 @@ int main(int argc, char **argv)
     if (d.node == NULL)
         return status;
     if (build(&d, &err) == 0) {
-        struct node_hooks hooks = {.arg = &d, .ready = is_ready};
+        struct node_hooks hooks = {
+            .arg = &d, .start = start, .ready = is_ready, .leave = leave, .stop = stop};
         status = node_run(d.node, &hooks);
     } else {
         (void)fprintf(stderr, "distributor: %s\n", err.msg);
         status = 1;
     }
+    ring_life_free(&d.life);
     node_free(&d.node);
     pusher_reset(&d.pusher);
     writer_free(&d.writer); /* after the clients: their last calls end in it */

@@ -234,8 +234,6 @@ static int build_life(struct ingester *g, struct err *err)
     struct node *n = g->node;
     const struct ingester_settings *s = &n->settings.ingester;
     static const struct ring_version versions[] = {{RING_VERSION_EXACT, 1}};
-    static char key[256];
-    (void)snprintf(key, sizeof key, "%sring", n->settings.ring.prefix);
     if (s->tokens_file[0] != '\0')
         (void)snprintf(g->tokens_path, sizeof g->tokens_path, "%s", s->tokens_file);
     else
@@ -243,7 +241,9 @@ static int build_life(struct ingester *g, struct err *err)
     struct ring_life_config config = {
         .loop = n->main,
         .gossip = n->gossip,
-        .key = key,
+        .key = n->rings[NODE_RING_INGESTERS].key,
+        .name = n->rings[NODE_RING_INGESTERS].name,
+        .metrics = n->metrics,
         .life = {.id = str_c(g->instance),
                  .addr = str_c(n->http_addr),
                  .zone = str_c(s->zone),
@@ -252,14 +252,15 @@ static int build_life(struct ingester *g, struct err *err)
                  .join_after_ms = s->join_after_ms,
                  .observe_period_ms = s->observe_period_ms,
                  .forget_after_ms =
-                     s->auto_forget ? 10 * n->settings.ring.heartbeat_timeout_ms : 0,
+                     s->auto_forget ? node_forget_ms(n->settings.ring.heartbeat_timeout_ms) : 0,
                  .min_ready_ms = s->min_ready_ms,
                  .heartbeat_timeout_ms = n->settings.ring.heartbeat_timeout_ms,
                  .check_ring_health = s->ready_on_ring_health,
                  .unregister_on_shutdown = s->unregister_on_shutdown,
                  .start_joining = true,
                  .versions = versions,
-                 .version_count = 1},
+                 .version_count = 1,
+                 .id_option = "-ingester.lifecycler.ID"},
         .tokens_path = g->tokens_path,
         .log = log_with(&n->log, "ring"),
     };

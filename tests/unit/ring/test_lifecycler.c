@@ -34,7 +34,20 @@ static struct lifecycler_config config(void)
                                       .forget_after_ms = 600000,
                                       .unregister_on_shutdown = true,
                                       .versions = &exact,
-                                      .version_count = 1};
+                                      .version_count = 1,
+                                      .id_option = "-ingester.lifecycler.ID"};
+}
+
+/* As a distributor lives in its ring. */
+static struct lifecycler_config basic(void)
+{
+    return (struct lifecycler_config){.id = STR("me"),
+                                      .addr = STR("10.0.0.1:4040"),
+                                      .num_tokens = 1,
+                                      .heartbeat_period_ms = 15000,
+                                      .forget_after_ms = 600000,
+                                      .unregister_on_shutdown = true,
+                                      .basic = true};
 }
 
 static wall_ms wall(void)
@@ -514,6 +527,78 @@ static void ready_without_ring_health_looks_at_itself_only(void **state)
     assert_int_equal(lifecycler_ready(l, store, now, wall(), &err), 0);
 }
 
+static void a_basic_member_is_active_in_one_step_whatever_was_there(void **state)
+{
+    (void)state;
+    static const int32_t was[] = {RING_ACTIVE, RING_LEAVING, RING_PENDING, RING_JOINING};
+    for (size_t i = 0; i < 4; i++) {
+        struct lifecycler_config c = basic();
+        c.num_tokens = 4;
+        put("me", was[i], START_S - 30, 2);
+        start(&c, NULL);
+        assert_false(run(now));
+        const struct ring_instance *me = entry("me");
+        assert_int_equal(me->state, RING_ACTIVE);
+        assert_int_equal(lifecycler_edits(l), 1);
+        assert_true(str_eq(me->addr, STR("10.0.0.1:4040")));
+        assert_int_equal(me->token_count, 4); /* its two, and two more */
+        bool first = false, second = false;
+        for (uint32_t t = 0; t < 4; t++) {
+            first = first || me->tokens[t] == 1000;
+            second = second || me->tokens[t] == 1001;
+        }
+        assert_true(first && second);
+        assert_int_equal(me->registered_s, 77);
+        assert_true(me->read_only && me->read_only_since_s == 78 && lifecycler_read_only(l));
+        lifecycler_free(&l);
+        ring_desc_free(&store);
+    }
+}
+
+static void a_basic_member_beats_comes_back_when_forgotten_and_leaves(void **state)
+{
+    (void)state;
+    struct lifecycler_config c = basic();
+    start(&c, NULL);
+    run(now);
+    assert_int_equal(entry("me")->state, RING_ACTIVE);
+    assert_int_equal(entry("me")->token_count, 1);
+    assert_int_equal(entry("me")->registered_s, START_S + 1);
+    uint32_t token = entry("me")->tokens[0];
+    run(31500);
+    assert_int_equal(entry("me")->timestamp_s, START_S + 31);
+    assert_int_equal(lifecycler_heartbeats(l), 2);
+    assert_true(ring_desc_remove(store, STR("me")));
+    run(47000);
+    assert_int_equal(entry("me")->registered_s, START_S + 46);
+    assert_int_equal(entry("me")->tokens[0], token);
+    run(48000);
+    lifecycler_leave(l);
+    run(now);
+    assert_int_equal(entry("me")->state, RING_LEAVING);
+    lifecycler_unregister(l);
+    assert_true(run(now + 5000));
+    assert_int_equal(entry("me")->state, RING_LEFT);
+}
+
+static void a_basic_member_may_begin_as_joining_and_may_stay_as_leaving(void **state)
+{
+    (void)state;
+    struct lifecycler_config c = basic();
+    c.start_joining = true;
+    c.unregister_on_shutdown = false;
+    put("me", RING_ACTIVE, START_S - 30, 1);
+    start(&c, NULL);
+    run(now);
+    assert_int_equal(entry("me")->state, RING_JOINING);
+    lifecycler_establish(l);
+    run(now);
+    assert_int_equal(entry("me")->state, RING_ACTIVE);
+    lifecycler_unregister(l);
+    assert_true(run(now + 5000));
+    assert_int_equal(entry("me")->state, RING_LEAVING);
+}
+
 static void capture(void *arg, enum log_level level, struct str line)
 {
     (void)level;
@@ -602,6 +687,9 @@ int main(void)
         TEST(ready_is_said_in_the_peers_words_and_latched),
         TEST(two_processes_of_one_id_are_both_told),
         TEST(ready_without_ring_health_looks_at_itself_only),
+        TEST(a_basic_member_is_active_in_one_step_whatever_was_there),
+        TEST(a_basic_member_beats_comes_back_when_forgotten_and_leaves),
+        TEST(a_basic_member_may_begin_as_joining_and_may_stay_as_leaving),
         TEST(state_changes_are_logged_heartbeats_are_not),
         TEST(a_member_without_id_or_tokens_is_refused),
         TEST(out_of_memory_is_retried_and_nothing_is_lost),
