@@ -63,6 +63,37 @@ const struct conf_row gossip_rows[] = {
                 CONF_ADVANCED, "How long it is remembered that an instance left a ring."),
     CONF_MS_ROW(R, obsolete_ms, "obsolete-entries-timeout", "obsolete_entries_timeout", "30s",
                 CONF_ADVANCED, "How long deleted keys are remembered. 0: for ever."),
+    CONF_MS_ROW(R, notify_ms, "notify-interval", "notify_interval", "0s", CONF_ADVANCED,
+                "Collect changes of keys this long before those who watch them are told. 0: tell "
+                "at once."),
+    CONF_U32_ROW(R, received_max, "received-messages-queue-size", "received_messages_queue_size",
+                 "1024", CONF_ADVANCED,
+                 "Must not be 0; without effect otherwise, since messages are handled as they "
+                 "come."),
+    CONF_U32_ROW(R, processed_max, "processed-messages-queue-size",
+                 "processed_messages_queue_size", "1024", CONF_ADVANCED,
+                 "Must not be 0; without effect otherwise, since messages are handled as they "
+                 "come."),
+    CONF_U32_ROW(R, prefix_buffer, "watch-prefix-buffer-size", "watch_prefix_buffer_size", "128",
+                 CONF_ADVANCED,
+                 "Changed keys that who watches a prefix is told of at a time; the rest follows "
+                 "in the next turn, and none is dropped."),
+    CONF_SIZE_ROW(R, history_bytes, "message-history-buffer-bytes",
+                  "message_history_buffer_bytes", "0", CONF_ADVANCED,
+                  "Keep the last sent and the last received messages, up to this size each, for "
+                  "/memberlist. 0: none."),
+    CONF_BOOL_ROW(R, tracker, "propagation-delay-tracker.enabled",
+                  "propagation_delay_tracker.enabled", "false", CONF_ADVANCED,
+                  "Publish beacons, and measure how long those of others take to arrive."),
+    CONF_MS_ROW(R, beacon_interval_ms, "propagation-delay-tracker.beacon-interval",
+                "propagation_delay_tracker.beacon_interval", "1m", CONF_ADVANCED,
+                "At most one beacon is published in this time, in the whole cluster."),
+    CONF_MS_ROW(R, beacon_lifetime_ms, "propagation-delay-tracker.beacon-lifetime",
+                "propagation_delay_tracker.beacon_lifetime", "10m", CONF_ADVANCED,
+                "After this time a beacon is deleted."),
+    CONF_MS_ROW(R, beacon_log_ms, "propagation-delay-tracker.log-beacons-latency-longer-than",
+                "propagation_delay_tracker.log_beacons_latency_longer_than", "0s", CONF_ADVANCED,
+                "Log beacons that took longer to arrive. 0: none."),
     CONF_MS_ROW(R, leave_ms, "leave-timeout", "leave_timeout", "20s", CONF_ADVANCED,
                 "Longest wait at shutdown for the leaving to be told."),
     CONF_MS_ROW(R, flush_ms, "broadcast-timeout-for-local-updates-on-shutdown",
@@ -80,6 +111,19 @@ const struct conf_row gossip_rows[] = {
                 "max-concurrent-writes are taken, is dropped."),
     {.type = CONF_END},
 };
+
+static int check_store(const struct gossip_config *c, struct err *err)
+{
+    if (c->received_max == 0 || c->processed_max == 0 || c->prefix_buffer == 0)
+        return err_set(err, ERR_INVAL,
+                       "-memberlist.received-messages-queue-size, processed-messages-queue-size "
+                       "and watch-prefix-buffer-size must not be 0");
+    if (c->tracker && (c->beacon_interval_ms == 0 || c->beacon_lifetime_ms == 0))
+        return err_set(err, ERR_INVAL,
+                       "-memberlist.propagation-delay-tracker.beacon-interval and "
+                       "beacon-lifetime must not be 0");
+    return 0;
+}
 
 static int check_addresses(const struct gossip_config *c, struct err *err)
 {
@@ -122,7 +166,8 @@ int gossip_config_validate(const void *at, struct err *err)
     if (str_c(c->label).len > PACKET_LABEL_MAX)
         return err_set(err, ERR_INVAL, "cluster-label is longer than %d bytes",
                        PACKET_LABEL_MAX);
-    return check_addresses(c, err);
+    int rc = check_store(c, err);
+    return rc != 0 ? rc : check_addresses(c, err);
 }
 
 struct gossip_core_config gossip_config_core(const struct gossip_config *config)
@@ -144,6 +189,13 @@ struct gossip_core_config gossip_config_core(const struct gossip_config *config)
     c.kv.retransmit_mult = config->retransmit_factor;
     c.kv.tombstone_ms = config->tombstone_ms;
     c.kv.obsolete_ms = config->obsolete_ms;
+    c.kv.prefix_buffer = config->prefix_buffer;
+    c.kv.history_bytes = (size_t)config->history_bytes;
+    c.notify_ms = config->notify_ms;
+    c.tracker = (struct kv_tracker_config){.enabled = config->tracker,
+                                           .interval_ms = config->beacon_interval_ms,
+                                           .lifetime_ms = config->beacon_lifetime_ms,
+                                           .log_longer_ms = config->beacon_log_ms};
     c.join.backoff_min_ms = config->join_backoff_min_ms;
     c.join.backoff_max_ms = config->join_backoff_max_ms;
     c.join.rejoin_ms = config->rejoin_ms;

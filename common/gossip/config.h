@@ -34,6 +34,12 @@ struct gossip_config {
     const char *label;
     bool label_unchecked;
     uint32_t tombstone_ms, obsolete_ms;
+    uint32_t notify_ms;
+    uint32_t received_max, processed_max; /* checked, without effect: nothing queues here */
+    uint32_t prefix_buffer;
+    uint64_t history_bytes;
+    bool tracker;
+    uint32_t beacon_interval_ms, beacon_lifetime_ms, beacon_log_ms;
     uint32_t leave_ms, flush_ms;
     uint32_t packet_dial_ms, packet_write_ms;
     uint32_t writers_max;

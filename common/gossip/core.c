@@ -15,8 +15,9 @@ struct gossip_core {
     struct memberlist *ml;
     struct kv *kv;
     struct join *join;
+    struct kv_tracker *tracker; /* NULL: off */
     struct gossip_time now;
-    mono_ms next_expire;
+    mono_ms next_expire, next_notify;
     enum phase phase;
     mono_ms phase_due; /* latest end of the phase */
     bool was_joined;
@@ -28,7 +29,11 @@ struct gossip_core_config gossip_core_config_default(void)
 {
     return (struct gossip_core_config){
         .members = memberlist_config_dskit(),
-        .kv = {.retransmit_mult = 4, .tombstone_ms = 300000, .obsolete_ms = 30000},
+        .kv = {.retransmit_mult = 4,
+               .tombstone_ms = 300000,
+               .obsolete_ms = 30000,
+               .prefix_buffer = 128},
+        .tracker = {.interval_ms = 60000, .lifetime_ms = 600000},
         .join = {.backoff_min_ms = 1000,
                  .backoff_max_ms = 20000,
                  .rejoin_ms = 60000,
@@ -84,6 +89,12 @@ int gossip_core_init(struct gossip_core **out, const struct gossip_core_config *
         (void)err_set(err, rc, "gossip: %s", err_text(rc));
     if (rc == 0)
         rc = memberlist_init(&c->ml, &config->members, &d, &c->rng, log, now.mono, err);
+    if (rc == 0 && config->tracker.enabled) {
+        rc = kv_tracker_init(&c->tracker, &config->tracker, c->kv, config->members.name, &c->rng,
+                             log, now.mono);
+        if (rc != 0)
+            (void)err_set(err, rc, "gossip: propagation tracker: %s", err_text(rc));
+    }
     if (rc != 0) {
         gossip_core_free(&c);
         return rc;
@@ -99,6 +110,7 @@ void gossip_core_free(struct gossip_core **c)
     memberlist_free(&(*c)->ml);
     join_free(&(*c)->join);
     kv_free(&(*c)->kv);
+    kv_tracker_free(&(*c)->tracker);
     mem_free(*c);
     *c = NULL;
 }
@@ -194,13 +206,24 @@ bool gossip_core_is_over(const struct gossip_core *c)
 
 /* --- events --------------------------------------------------------------------------------- */
 
+/* Call watchers, when it is time. */
+static void notify(struct gossip_core *c)
+{
+    if (c->next_notify > c->now.mono || kv_pending(c->kv) == 0)
+        return;
+    c->next_notify = c->now.mono + c->cfg.notify_ms;
+    if (c->tracker != NULL)
+        kv_tracker_time(c->tracker, c->now.wall);
+    (void)kv_notify(c->kv);
+}
+
 /* After every event. */
 static void settle(struct gossip_core *c)
 {
     join_more(c);
     if (c->phase != PHASE_RUNNING)
         stop_more(c);
-    (void)kv_notify(c->kv);
+    notify(c);
 }
 
 void gossip_core_tick(struct gossip_core *c, struct gossip_time now)
@@ -211,6 +234,8 @@ void gossip_core_tick(struct gossip_core *c, struct gossip_time now)
         c->next_expire = now.mono + EXPIRE_EVERY_MS;
         kv_expire(c->kv, now.wall);
     }
+    if (c->tracker != NULL && c->phase == PHASE_RUNNING)
+        kv_tracker_tick(c->tracker, now.mono, now.wall);
     log_joining(c);
     settle(c);
 }
@@ -221,6 +246,10 @@ mono_ms gossip_core_due(const struct gossip_core *c)
     mono_ms join = c->phase == PHASE_RUNNING ? join_due(c->join) : MONO_NEVER;
     due = join < due ? join : due;
     due = c->next_expire < due ? c->next_expire : due;
+    if (kv_pending(c->kv) > 0 && c->next_notify < due)
+        due = c->next_notify;
+    if (c->tracker != NULL && c->phase == PHASE_RUNNING && kv_tracker_due(c->tracker) < due)
+        due = kv_tracker_due(c->tracker);
     if (c->phase == PHASE_FLUSHING || c->phase == PHASE_LEAVING) {
         mono_ms poll = c->now.mono + LEAVE_POLL_MS;
         due = poll < due ? poll : due;
@@ -285,6 +314,11 @@ struct kv *gossip_core_kv(struct gossip_core *c)
 const struct memberlist *gossip_core_members(const struct gossip_core *c)
 {
     return c->ml;
+}
+
+struct kv_tracker *gossip_core_tracker(struct gossip_core *c)
+{
+    return c->tracker;
 }
 
 const struct join *gossip_core_join(const struct gossip_core *c)

@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "gossip/join.h"
 #include "gossip/kv.h"
+#include "gossip/kv_tracker.h"
 #include "gossip/memberlist.h"
 
 struct log;
@@ -26,6 +27,8 @@ struct gossip_core_config {
     struct memberlist_config members;
     struct kv_config kv;
     struct join_config join;
+    struct kv_tracker_config tracker;
+    uint32_t notify_ms;      /* watchers are called at most this often; 0: after each event */
     uint32_t leave_ms;       /* longest wait for the leaving to be told; 0: no limit */
     uint32_t flush_ms;       /* longest wait for our changes to be told before; 0: no limit */
     uint64_t seed;           /* of all random choices */
@@ -72,6 +75,9 @@ struct kv *gossip_core_kv(struct gossip_core *c);
 /* Membership, for reading. */
 const struct memberlist *gossip_core_members(const struct gossip_core *c);
 const struct join *gossip_core_join(const struct gossip_core *c);
+
+/* The propagation tracker; NULL while it is off. */
+struct kv_tracker *gossip_core_tracker(struct gossip_core *c);
 
 /* Stop: tell our changes, then leave. Ticks go on until gossip_core_is_over(). */
 void gossip_core_stop(struct gossip_core *c, struct gossip_time now);

@@ -331,7 +331,10 @@ static int make_parts(struct gossip *g, struct metrics *metrics, struct err *err
     cc.members.name = str_c(name);
     cc.members.addr = g->self;
     clock_entropy(&cc.seed, sizeof cc.seed);
-    return gossip_core_init(&g->core, &cc, &g->log, now_of(g), err);
+    rc = gossip_core_init(&g->core, &cc, &g->log, now_of(g), err);
+    if (rc == 0 && gossip_core_tracker(g->core) != NULL)
+        rc = gossip_stats_track(g->stats, metrics, gossip_core_tracker(g->core), err);
+    return rc;
 }
 
 int gossip_init(struct gossip **out, struct loop *loop, const struct gossip_config *config,

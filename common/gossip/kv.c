@@ -3,39 +3,11 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/list.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
+#include "gossip/kv_history.h"
 #include "gossip/kv_pair.h"
-
-struct watcher {
-    struct list link;
-    kv_watch_fn fn;
-    void *arg;
-};
-
-struct entry {
-    struct str key;               /* owned */
-    const struct kv_codec *codec; /* NULL while the key is only watched */
-    void *value;                  /* NULL: none yet */
-    uint64_t version;
-    bool deleted;
-    wall_ms update_ms;
-    struct list watchers;
-    struct list changed; /* in kv.changed while watchers have not been told */
-};
-
-struct kv {
-    struct kv_config cfg;
-    const struct log *log;
-    struct map *codecs;  /* id -> const struct kv_codec */
-    struct map *entries; /* key -> struct entry */
-    struct bcast *local, *gossip;
-    bool closed;
-    struct list changed; /* entries, oldest change first */
-    struct kv_stats stats;
-};
+#include "gossip/kv_priv.h"
 
 int kv_init(struct kv **out, const struct kv_config *config, const struct log *log)
 {
@@ -44,8 +16,10 @@ int kv_init(struct kv **out, const struct kv_config *config, const struct log *l
         return ERR_NOMEM;
     *kv = (struct kv){.cfg = *config, .log = log};
     list_init(&kv->changed);
+    list_init(&kv->prefixes);
     if (map_init(&kv->codecs) != 0 || map_init(&kv->entries) != 0 ||
-        bcast_init(&kv->local) != 0 || bcast_init(&kv->gossip) != 0) {
+        bcast_init(&kv->local) != 0 || bcast_init(&kv->gossip) != 0 ||
+        kv_history_init(&kv->history, config->history_bytes) != 0) {
         kv_free(&kv);
         return ERR_NOMEM;
     }
@@ -75,6 +49,12 @@ void kv_free(struct kv **out)
         entry_free(e);
     map_free(&kv->entries);
     map_free(&kv->codecs);
+    LIST_EACH_SAFE(link, &kv->prefixes) {
+        struct watcher *w = LIST_ITEM(link, struct watcher, link);
+        mem_free((void *)(uintptr_t)w->prefix.data);
+        mem_free(w);
+    }
+    kv_history_free(&kv->history);
     bcast_free(&kv->local);
     bcast_free(&kv->gossip);
     mem_free(kv);
@@ -88,8 +68,7 @@ int kv_register(struct kv *kv, const struct kv_codec *codec)
     return map_put(kv->codecs, str_c(codec->id), (void *)(uintptr_t)codec, NULL);
 }
 
-/* The entry of `key`, made when it is missing. ERR_INVAL, ERR_LIMIT, ERR_NOMEM. */
-static int entry_get(struct kv *kv, struct str key, struct entry **out)
+int kv_entry_get(struct kv *kv, struct str key, struct entry **out)
 {
     *out = map_get(kv->entries, key);
     if (*out != NULL)
@@ -117,104 +96,15 @@ static void entry_drop_unused(struct kv *kv, struct entry *e)
 {
     if (e->value != NULL || !list_is_empty(&e->watchers))
         return;
+    kv_entry_unchanged(kv, e);
     (void)map_remove(kv->entries, e->key);
     entry_free(e);
-}
-
-static void entry_changed(struct kv *kv, struct entry *e)
-{
-    if (list_is_empty(&e->changed))
-        list_push_back(&kv->changed, &e->changed);
-}
-
-int kv_watch(struct kv *kv, struct str key, kv_watch_fn fn, void *arg)
-{
-    struct entry *e = NULL;
-    struct watcher *w = mem_alloc(sizeof *w);
-    int rc = w == NULL ? ERR_NOMEM : entry_get(kv, key, &e);
-    if (rc != 0) {
-        mem_free(w);
-        return rc;
-    }
-    *w = (struct watcher){.fn = fn, .arg = arg};
-    list_push_back(&e->watchers, &w->link);
-    if (e->value != NULL)
-        entry_changed(kv, e);
-    return 0;
-}
-
-enum { NOTIFY_MAX = 4 * KV_KEYS_MAX }; /* watchers that change keys: the rest waits */
-
-bool kv_notify(struct kv *kv)
-{
-    struct list *first;
-    int told = 0;
-    for (; told < NOTIFY_MAX && (first = list_first(&kv->changed)) != NULL; told++) {
-        struct entry *e = LIST_ITEM(first, struct entry, changed);
-        list_remove(&e->changed);
-        LIST_EACH(link, &e->watchers) {
-            const struct watcher *w = LIST_ITEM(link, struct watcher, link);
-            w->fn(w->arg, e->key, e->deleted ? NULL : e->value);
-        }
-    }
-    return told > 0;
 }
 
 const void *kv_get(const struct kv *kv, struct str key)
 {
     const struct entry *e = map_get(kv->entries, key);
     return e == NULL ? NULL : e->value;
-}
-
-/* --- telling -------------------------------------------------------------------------------- */
-
-/* Names inside a change. */
-struct names {
-    struct str *items; /* views into `bytes` once complete */
-    size_t count, cap;
-    struct buf bytes;
-    bool failed;
-};
-
-static void names_add(void *arg, struct str name)
-{
-    struct names *n = arg;
-    if (n->count == n->cap) {
-        size_t cap = n->cap * 2 + 8;
-        struct str *items = mem_realloc_array(n->items, cap, sizeof *items);
-        if (items == NULL) {
-            n->failed = true;
-            return;
-        }
-        n->items = items;
-        n->cap = cap;
-    }
-    buf_str(&n->bytes, name);
-    n->items[n->count++] = str_of(NULL, name.len);
-}
-
-/* Queue the change that made e's version. A failure is counted: push/pull makes up for it. */
-static void tell(struct kv *kv, struct entry *e, const void *change, bool local)
-{
-    struct names names = {0};
-    struct buf value = {0}, msg = {0};
-    e->codec->content(change, names_add, &names);
-    const char *at = (const char *)names.bytes.data;
-    for (size_t i = 0; i < names.count && names.bytes.error == 0; i++) {
-        names.items[i].data = at;
-        at += names.items[i].len;
-    }
-    e->codec->encode(change, &value);
-    kv_pair_put(&msg, &(struct kv_pair){e->key, buf_view(&value), str_c(e->codec->id), e->deleted,
-                                        e->update_ms});
-    if (names.failed || names.bytes.error != 0 || value.error != 0 || msg.error != 0 ||
-        bcast_put_change(local ? kv->local : kv->gossip, e->key, e->version, names.items,
-                         names.count, buf_view(&msg)) != 0)
-        kv->stats.dropped_nomem++;
-    mem_free(names.items);
-    buf_reset(&names.bytes);
-    buf_reset(&value);
-    buf_reset(&msg);
 }
 
 /* --- merging -------------------------------------------------------------------------------- */
@@ -226,6 +116,7 @@ struct incoming {
     bool deleted;
     wall_ms update_ms; /* 0: none */
     bool local;        /* a CAS of ours */
+    struct str raw;    /* the pair as it came */
 };
 
 /* Merge into the entry's value; *change gets the delta or NULL. The first value is stored as it
@@ -243,6 +134,38 @@ static int merge_value(struct entry *e, struct incoming *in, wall_ms now, void *
     return 0;
 }
 
+/* The second before which tombstones go; never 0, which would mean all. */
+static int64_t tombstone_limit(const struct kv *kv, wall_ms now)
+{
+    int64_t limit_s = (now - kv->cfg.tombstone_ms) / 1000;
+    return limit_s == 0 ? 1 : limit_s;
+}
+
+/* Remove expired tombstones from the value, and count. */
+static void clean(struct entry *e, int64_t limit_s)
+{
+    size_t before = e->codec->remove_tombstones(e->value, INT64_MIN);
+    e->tombstones = e->codec->remove_tombstones(e->value, limit_s);
+    e->tombstones_removed += before - e->tombstones;
+    e->cleaned_s = limit_s;
+}
+
+/* Clean value and change. The value is walked only when the change can have brought a tombstone,
+ * or a second has passed: times of values are whole seconds. */
+static void settle_tombstones(struct kv *kv, struct entry *e, wall_ms now, void **change)
+{
+    const struct kv_codec *codec = e->codec;
+    int64_t limit_s = tombstone_limit(kv, now);
+    bool brought = *change != NULL && codec->remove_tombstones(*change, INT64_MIN) > 0;
+    if (brought || limit_s != e->cleaned_s)
+        clean(e, limit_s);
+    if (!brought)
+        return;
+    (void)codec->remove_tombstones(*change, limit_s);
+    if (codec->is_empty(*change))
+        codec->free(change);
+}
+
 /* dskit's merge step after the value: the deleted flag, tombstones, the version. Consumes
  * *change. Returns true when there is something to tell, with *change still set. */
 static bool settle(struct kv *kv, struct entry *e, struct incoming *in, bool first, wall_ms now,
@@ -257,21 +180,12 @@ static bool settle(struct kv *kv, struct entry *e, struct incoming *in, bool fir
     }
     if (*change != NULL && codec->is_empty(*change))
         codec->free(change);
-    if (*change == NULL && !flag)
+    if (*change != NULL && kv->cfg.tombstone_ms > 0)
+        settle_tombstones(kv, e, now, change);
+    if (*change == NULL && !flag) {
+        if (first) /* nothing, or nothing but expired tombstones: as if it had not come */
+            codec->free(&e->value);
         return false;
-    if (kv->cfg.tombstone_ms > 0) {
-        int64_t limit_s = (now - kv->cfg.tombstone_ms) / 1000;
-        (void)codec->remove_tombstones(e->value, limit_s);
-        if (*change != NULL) {
-            (void)codec->remove_tombstones(*change, limit_s);
-            if (codec->is_empty(*change))
-                codec->free(change);
-        }
-        if (*change == NULL && !flag) {
-            if (first) /* nothing but expired tombstones: as if it had not come */
-                codec->free(&e->value);
-            return false;
-        }
     }
     if (*change == NULL && codec->clone(change, e->value) != 0)
         kv->stats.dropped_nomem++;
@@ -284,7 +198,7 @@ static int merge(struct kv *kv, struct str key, struct incoming *in, wall_ms now
 {
     struct entry *e = NULL;
     void *change = NULL;
-    int rc = entry_get(kv, key, &e);
+    int rc = kv_entry_get(kv, key, &e);
     if (rc == 0 && e->value != NULL && e->codec != in->codec)
         rc = ERR_INVAL;
     bool first = rc == 0 && e->value == NULL;
@@ -294,12 +208,14 @@ static int merge(struct kv *kv, struct str key, struct incoming *in, wall_ms now
             e->codec = in->codec;
             if (settle(kv, e, in, first, now, &change)) {
                 if (change != NULL && !(in->local && kv->closed))
-                    tell(kv, e, change, in->local);
-                entry_changed(kv, e);
+                    kv_tell(kv, e, change, in->local, now);
+                kv_entry_changed(kv, e);
                 rc = 1;
             }
         }
     }
+    if (rc >= 0 && !in->local)
+        kv_note_received(kv, e, in->raw, rc == 1 ? change : NULL, now);
     in->codec->free(&change);
     in->codec->free(&in->value);
     if (e != NULL)
@@ -307,10 +223,10 @@ static int merge(struct kv *kv, struct str key, struct incoming *in, wall_ms now
     return rc;
 }
 
-/* Merge what came from a peer. */
-static int merge_pair(struct kv *kv, const struct kv_pair *p, wall_ms now)
+/* Merge what came from a peer as the bytes `raw`. */
+static int merge_pair(struct kv *kv, const struct kv_pair *p, struct str raw, wall_ms now)
 {
-    struct incoming in = {.deleted = p->deleted, .update_ms = p->update_ms};
+    struct incoming in = {.deleted = p->deleted, .update_ms = p->update_ms, .raw = raw};
     struct err err = {0};
     if (p->key.len == 0)
         return ERR_PARSE;
@@ -335,9 +251,9 @@ int kv_on_message(struct kv *kv, struct str msg, wall_ms now)
     kv->stats.received_bytes += msg.len;
     int rc = kv_pair_get(&p, msg);
     if (rc == 0)
-        rc = merge_pair(kv, &p, now);
-    if (rc == ERR_NOMEM)
-        kv->stats.dropped_nomem++;
+        rc = merge_pair(kv, &p, msg, now);
+    if (rc == ERR_NOMEM || rc == ERR_LIMIT)
+        kv->stats.received_dropped++;
     else if (rc < 0)
         kv->stats.received_invalid++;
     return rc < 0 ? rc : 0;
@@ -349,9 +265,14 @@ int kv_on_state(struct kv *kv, struct str state, wall_ms now)
     int rc;
     kv->stats.pushed++;
     kv->stats.pushed_bytes += state.len;
-    while ((rc = kv_pair_next(&state, &p)) > 0)
-        if (merge_pair(kv, &p, now) == ERR_NOMEM)
+    for (struct str before = state; (rc = kv_pair_next(&state, &p)) > 0; before = state) {
+        struct str raw = str_of(before.data + 4, before.len - state.len - 4); /* no length */
+        int merged = merge_pair(kv, &p, raw, now);
+        if (merged == ERR_NOMEM)
             kv->stats.dropped_nomem++;
+        else if (merged < 0)
+            kv->stats.state_invalid++;
+    }
     return rc;
 }
 
@@ -428,55 +349,38 @@ int kv_delete(struct kv *kv, struct str key, wall_ms now)
     e->deleted = true;
     e->update_ms = now;
     e->version++;
-    tell(kv, e, change, true);
+    kv_tell(kv, e, change, true, now);
     e->codec->free(&change);
-    entry_changed(kv, e);
+    kv_entry_changed(kv, e);
     return 0;
+}
+
+static bool is_obsolete(const struct kv *kv, const struct entry *e, wall_ms now)
+{
+    return kv->cfg.obsolete_ms > 0 && e->deleted && now - e->update_ms > kv->cfg.obsolete_ms;
 }
 
 void kv_expire(struct kv *kv, wall_ms now)
 {
     size_t at = 0;
     void *item = NULL;
-    while (kv->cfg.obsolete_ms > 0 && map_next(kv->entries, &at, NULL, &item)) {
+    while (map_next(kv->entries, &at, NULL, &item)) {
         struct entry *e = item;
-        if (e->value == NULL || !e->deleted || now - e->update_ms <= kv->cfg.obsolete_ms)
+        if (e->value != NULL && !is_obsolete(kv, e, now)) {
+            if (kv->cfg.tombstone_ms > 0)
+                clean(e, tombstone_limit(kv, now));
+            continue;
+        }
+        if (e->value == NULL)
             continue;
         e->codec->free(&e->value);
         e->codec = NULL;
         e->deleted = false;
         e->version = 0;
         e->update_ms = 0;
+        e->tombstones = 0;
         entry_drop_unused(kv, e);
     }
-}
-
-size_t kv_take(struct kv *kv, size_t budget, size_t overhead, size_t members, bcast_fn fn,
-               void *arg)
-{
-    uint32_t limit = bcast_limit(kv->cfg.retransmit_mult, members);
-    size_t used = bcast_take(kv->local, budget, overhead, limit, fn, arg);
-    return used + bcast_take(kv->gossip, budget - used, overhead, limit, fn, arg);
-}
-
-void kv_close_local(struct kv *kv)
-{
-    kv->closed = true;
-}
-
-size_t kv_queued_local(const struct kv *kv)
-{
-    return bcast_count(kv->local);
-}
-
-size_t kv_queued_gossip(const struct kv *kv)
-{
-    return bcast_count(kv->gossip);
-}
-
-size_t kv_queued_bytes(const struct kv *kv)
-{
-    return bcast_bytes(kv->local) + bcast_bytes(kv->gossip);
 }
 
 bool kv_next(const struct kv *kv, size_t *at, struct kv_key *out)
@@ -486,8 +390,14 @@ bool kv_next(const struct kv *kv, size_t *at, struct kv_key *out)
         const struct entry *e = item;
         if (e->value == NULL)
             continue;
-        *out = (struct kv_key){e->key,     e->codec,   e->value,
-                               e->version, e->deleted, e->update_ms};
+        *out = (struct kv_key){.key = e->key,
+                               .codec = e->codec,
+                               .value = e->value,
+                               .version = e->version,
+                               .deleted = e->deleted,
+                               .update_ms = e->update_ms,
+                               .tombstones = e->tombstones,
+                               .tombstones_removed = e->tombstones_removed};
         return true;
     }
     return false;

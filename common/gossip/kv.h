@@ -3,7 +3,8 @@
  *
  * Values are known through their codec alone (gossip/codec.h). What must be told waits in two
  * broadcast queues, our own changes first. Watchers are called by kv_notify(), never from inside
- * a change, and once for several changes. Follows grafana/dskit kv/memberlist.
+ * a change, and once for several changes: no news is ever dropped. Follows grafana/dskit
+ * kv/memberlist.
  * Pure; one owner thread. Tests: tests/unit/gossip/test_kv.c; fuzz: tests/fuzz/fuzz_kv.c. */
 #ifndef GOSSIP_KV_H
 #define GOSSIP_KV_H
@@ -20,6 +21,7 @@
 
 struct log;
 struct kv;
+struct kv_history;
 
 enum { KV_KEYS_MAX = 1024, KV_KEY_BYTES_MAX = 1024 };
 
@@ -27,11 +29,15 @@ struct kv_config {
     uint32_t retransmit_mult;
     uint32_t tombstone_ms; /* merged tombstones older than this are removed; 0: never */
     uint32_t obsolete_ms;  /* deleted keys are dropped after; 0: never */
+    uint32_t prefix_buffer; /* keys that one kv_notify() tells a watcher of a prefix; 0: any */
+    size_t history_bytes;   /* of messages kept in each direction; 0: none */
 };
 
 struct kv_stats {
     uint64_t received, received_bytes, received_invalid;
+    uint64_t received_dropped;     /* for lack of memory, or of room for another key */
     uint64_t pushed, pushed_bytes; /* remote states merged */
+    uint64_t state_invalid;        /* pairs in them that could not be understood */
     uint64_t pulled, pulled_bytes; /* local states produced */
     uint64_t cas_attempts, cas_successes, cas_failures;
     uint64_t dropped_nomem; /* changes merged but not told, or not merged */
@@ -51,8 +57,15 @@ typedef void (*kv_watch_fn)(void *arg, struct str key, const void *value);
 /* Call fn after every change of `key`, and once soon when it has a value already. ERR_NOMEM. */
 int kv_watch(struct kv *kv, struct str key, kv_watch_fn fn, void *arg);
 
-/* Call the watchers of what changed since. They may change keys. True when any was called. */
+/* The same for every key that begins with `prefix` (copied), also those to come. ERR_NOMEM. */
+int kv_watch_prefix(struct kv *kv, struct str prefix, kv_watch_fn fn, void *arg);
+
+/* Call the watchers of what changed since. They may change keys. True when any was called. What
+ * is left when a watcher of a prefix was told of `prefix_buffer` keys waits for the next call. */
 bool kv_notify(struct kv *kv);
+
+/* Changed keys whose watchers have not been told. */
+size_t kv_pending(const struct kv *kv);
 
 /* The value, tombstones included; NULL: none. Borrowed until the next change. */
 const void *kv_get(const struct kv *kv, struct str key);
@@ -76,7 +89,7 @@ int kv_cas(struct kv *kv, struct str key, const char *codec, kv_edit_fn edit, vo
 /* Mark a key deleted and tell so. ERR_NOENT, ERR_NOMEM. */
 int kv_delete(struct kv *kv, struct str key, wall_ms now);
 
-/* Drop deleted keys that are old enough. Call now and then. */
+/* Drop deleted keys and tombstones that are old enough. Call now and then. */
 void kv_expire(struct kv *kv, wall_ms now);
 
 /* A user message: one pair. 0 (also when it brought nothing new), ERR_PARSE, ERR_NOENT (unknown
@@ -108,11 +121,16 @@ struct kv_key {
     uint64_t version;
     bool deleted;
     wall_ms update_ms;
+    size_t tombstones;           /* in the value, when they were last counted */
+    uint64_t tombstones_removed; /* so far */
 };
 
 /* Walk the keys that have a value, in order of their first appearance: size_t at = 0;
  * while (kv_next(kv, &at, &k)) ... Borrowed until the next change. */
 bool kv_next(const struct kv *kv, size_t *at, struct kv_key *out);
+
+/* The messages told and received last (gossip/kv_history.h); lives as long as the store. */
+const struct kv_history *kv_messages(const struct kv *kv);
 
 /* Counted since the start; lives as long as the store. */
 const struct kv_stats *kv_stats(const struct kv *kv);

@@ -6,11 +6,14 @@
 #include "metrics/metrics.h"
 
 struct gossip_stats {
-    struct counter *kv[11];
+    struct counter *kv[13];
     struct counter *ml[14];
     struct counter *tcp[14];
-    struct gauge *members, *health, *keys, *queued_bytes, *reached, *seeds;
-    struct gauge_vec *queued;
+    struct gauge *members, *health, *keys, *queued_bytes, *reached, *seeds, *pending;
+    struct gauge_vec *queued, *tombstones;
+    struct counter_vec *tombstones_removed;
+    struct counter *beacons[2];
+    struct histogram *delay;
 };
 
 #define C(field, name, help)                                                                   \
@@ -32,6 +35,10 @@ static const struct metric_row rows[] = {
     C(kv[9], "client_cas_failure_total", "Attempts to change a key that failed."),
     C(kv[10], "client_messages_to_broadcast_dropped_total",
       "Changes that could not be queued for lack of memory."),
+    C(kv[11], "client_received_broadcasts_dropped_total",
+      "User messages dropped for lack of memory, or of room for another key."),
+    C(kv[12], "state_invalid_total",
+      "Keys in remote states that could not be understood."),
     C(ml[0], "packets_bad_total", "Packets that could not be read."),
     C(ml[1], "packets_foreign_total", "Packets dropped for the label of another cluster."),
     C(ml[2], "packets_unknown_total", "Messages of a type that is not known."),
@@ -70,11 +77,51 @@ static const struct metric_row rows[] = {
       "Bytes of changes waiting to be told."),
     G(reached, "join_seeds_reached", "Addresses of the join list that were reached."),
     G(seeds, "join_seeds", "Addresses of the join list."),
+    G(pending, "client_pending_key_notifications",
+      "Changed keys that watchers have not been told of."),
+    METRIC_GAUGE_VEC_ROW(gossip_stats, tombstones, METRIC_PEER_NAME,
+                         "memberlist_client_kv_store_value_tombstones", "key",
+                         "Tombstones in the value of a key."),
+    METRIC_COUNTER_VEC_ROW(gossip_stats, tombstones_removed, 0,
+                           "memberlist_client_kv_store_value_tombstones_removed_total", "key",
+                           "Expired tombstones removed from the value of a key."),
     METRIC_GAUGE_VEC_ROW(gossip_stats, queued, METRIC_PEER_NAME,
                          "memberlist_client_messages_in_broadcast_queue", "queue",
                          "Changes waiting to be told."),
     {.kind = METRIC_END},
 };
+
+/* How long a change takes, in seconds: from one hop to several push/pulls. */
+static const double delays[] = {0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300};
+
+static const struct metric_row tracker_rows[] = {
+    METRIC_COUNTER_ROW(gossip_stats, beacons[0], METRIC_BARE,
+                       "memberlist_propagation_tracker_beacons_published_total",
+                       "Beacons that this member published."),
+    METRIC_COUNTER_ROW(gossip_stats, beacons[1], METRIC_BARE,
+                       "memberlist_propagation_tracker_beacons_received_total",
+                       "Beacons of other members that this one saw for the first time."),
+    METRIC_HISTOGRAM_ROW(gossip_stats, delay, METRIC_BARE,
+                         "memberlist_propagation_tracker_delay_seconds",
+                         "Age of a beacon of another member when it was first seen here.", delays,
+                         sizeof delays / sizeof delays[0]),
+    {.kind = METRIC_END},
+};
+
+static void on_delay(void *arg, double seconds)
+{
+    struct gossip_stats *s = arg;
+    histogram_observe(s->delay, seconds);
+}
+
+int gossip_stats_track(struct gossip_stats *s, struct metrics *m, struct kv_tracker *tracker,
+                       struct err *err)
+{
+    int rc = m == NULL ? 0 : metrics_register(m, tracker_rows, s, NULL, err);
+    if (rc == 0)
+        kv_tracker_observer(tracker, on_delay, s);
+    return rc;
+}
 
 int gossip_stats_init(struct gossip_stats **out, struct metrics *m, struct err *err)
 {
@@ -121,11 +168,12 @@ void gossip_stats_update(struct gossip_stats *s, struct gossip_core *core,
     const struct memberlist_stats *m = memberlist_stats(machine);
     const struct members *table = memberlist_members(machine);
     const struct members_stats *n = members_stats(table);
+    const struct kv_tracker *tracker = gossip_core_tracker(core);
     size_t at = 0, keys = 0;
     struct kv_key key;
     COPY(s->kv, k->received, k->received_bytes, k->received_invalid, k->pushed, k->pushed_bytes,
          k->pulled, k->pulled_bytes, k->cas_attempts, k->cas_successes, k->cas_failures,
-         k->dropped_nomem);
+         k->dropped_nomem, k->received_dropped, k->state_invalid);
     COPY(s->ml, m->packets_bad, m->packets_foreign, m->packets_unknown, m->streams_bad,
          m->streams_refused, m->streams_timeout, m->streams_ok, m->merge_refused, m->probes,
          m->probes_failed, m->dropped_nomem, n->conflicts, n->refuted, n->ignored);
@@ -133,8 +181,16 @@ void gossip_stats_update(struct gossip_stats *s, struct gossip_core *core,
          t->packets_received, t->packets_received_bytes, t->packets_received_errors,
          t->packets_sent, t->packets_sent_bytes, t->packets_sent_errors, t->packets_dropped,
          t->unknown_connections, t->http_connections, t->sent_bytes, t->received_bytes);
-    while (kv_next(kv, &at, &key))
+    while (kv_next(kv, &at, &key)) {
+        struct counter *removed = COUNTER_AT(s->tombstones_removed, key.key);
         keys++;
+        gauge_set(GAUGE_AT(s->tombstones, key.key), (double)key.tombstones);
+        copy(&removed, 1, &key.tombstones_removed);
+    }
+    gauge_set(s->pending, (double)kv_pending(kv));
+    if (tracker != NULL)
+        COPY(s->beacons, kv_tracker_stats(tracker)->published,
+             kv_tracker_stats(tracker)->received);
     gauge_set(s->members, (double)members_active_count(table));
     gauge_set(s->health, members_awareness(table));
     gauge_set(s->keys, (double)keys);

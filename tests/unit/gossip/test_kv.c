@@ -392,6 +392,86 @@ static void watchers_hear_once_of_several_changes_and_may_write(void **state)
     kv_free(&kv);
 }
 
+struct prefix_arg {
+    struct buf keys;
+};
+
+static void on_prefix(void *arg, struct str name, const void *value)
+{
+    struct prefix_arg *p = arg;
+    buf_printf(&p->keys, "%s%.*s ", value == NULL ? "-" : "", STR_ARG(name));
+}
+
+static void assert_heard(struct prefix_arg *p, const char *want)
+{
+    buf_u8(&p->keys, 0);
+    assert_string_equal((const char *)p->keys.data, want);
+    buf_clear(&p->keys);
+}
+
+static void a_watcher_of_a_prefix_hears_of_every_key(void **state)
+{
+    (void)state;
+    static const struct kv_config two = {.retransmit_mult = 1, .prefix_buffer = 2};
+    struct kv *kv = NULL;
+    struct prefix_arg p = {0};
+    struct edit_arg e = {.name = "a", .at = 100, .result = KV_STORE};
+    static const char *const names[] = {"ring/1", "other", "ring/2", "ring/3"};
+    assert_int_equal(kv_init(&kv, &two, NULL), 0);
+    assert_int_equal(kv_register(kv, &tv_codec), 0);
+    assert_int_equal(kv_cas(kv, STR("ring/0"), "test", edit, &e, 100000), 0);
+    (void)kv_notify(kv);
+    assert_int_equal(kv_watch_prefix(kv, STR("ring/"), on_prefix, &p), 0);
+    assert_true(kv_notify(kv));
+    assert_heard(&p, "ring/0 "); /* it was there already */
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(kv_cas(kv, str_c(names[i]), "test", edit, &e, 100000), 0);
+    assert_int_equal(kv_pending(kv), 4);
+    assert_true(kv_notify(kv));
+    assert_heard(&p, "ring/1 ring/2 "); /* as many as its buffer holds */
+    assert_int_equal(kv_pending(kv), 1);
+    assert_true(kv_notify(kv));
+    assert_heard(&p, "ring/3 "); /* and nothing is lost */
+    assert_int_equal(kv_delete(kv, STR("ring/1"), 200000), 0);
+    (void)kv_notify(kv);
+    assert_heard(&p, "-ring/1 ");
+    assert_false(kv_notify(kv));
+    buf_reset(&p.keys);
+    kv_free(&kv);
+}
+
+static void a_first_value_of_nothing_is_not_stored(void **state)
+{
+    (void)state;
+    struct kv *kv = store();
+    assert_int_equal(receive(kv, "", false, 0, 100000), 0);
+    assert_null(kv_get(kv, K));
+    assert_told(kv, "");
+    kv_free(&kv);
+}
+
+static void tombstones_are_counted_and_expire_without_news(void **state)
+{
+    (void)state;
+    struct kv *kv = store();
+    struct kv_key k;
+    size_t at = 0;
+    assert_int_equal(receive(kv, "a 1000 0 1\nb 1000 1 1\n", false, 0, 1000000), 0);
+    assert_true(kv_next(kv, &at, &k));
+    assert_int_equal(k.tombstones, 1);
+    kv_expire(kv, 1300000);
+    at = 0;
+    assert_true(kv_next(kv, &at, &k));
+    assert_int_equal(k.tombstones, 1);
+    kv_expire(kv, 1301000);
+    at = 0;
+    assert_true(kv_next(kv, &at, &k));
+    assert_int_equal(k.tombstones, 0);
+    assert_int_equal(k.tombstones_removed, 1);
+    assert_value(kv, "a 1000 0 1\n");
+    kv_free(&kv);
+}
+
 static void keys_are_bounded(void **state)
 {
     (void)state;
@@ -456,6 +536,9 @@ int main(void)
         cmocka_unit_test(a_deleted_key_is_told_kept_and_dropped),
         cmocka_unit_test(a_state_carries_all_keys),
         cmocka_unit_test(watchers_hear_once_of_several_changes_and_may_write),
+        cmocka_unit_test(a_watcher_of_a_prefix_hears_of_every_key),
+        cmocka_unit_test(a_first_value_of_nothing_is_not_stored),
+        cmocka_unit_test(tombstones_are_counted_and_expire_without_news),
         cmocka_unit_test(keys_are_bounded),
         cmocka_unit_test(without_memory_nothing_is_lost_or_leaked),
     };
