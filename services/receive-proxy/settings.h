@@ -1,11 +1,12 @@
-/* receive-proxy/settings.h - what a configuration says about pyroscope.write, pyroscope.relabel and
- * the queue: plain structs that a table fills, their defaults, and what is wrong with them.
+/* receive-proxy/settings.h - what a configuration says about pyroscope.write, pyroscope.relabel
+ * and the queue: plain structs that a table fills, their defaults, and what is wrong with them.
  *
- * Value types. Strings and arrays belong to whoever filled them (an arena of the configuration) and
- * live as long as what is made from them is being made: write_init() and relabel_init() copy. The
+ * Value types. Strings and arrays belong to whoever filled them (an arena of the configuration)
+ * and live as long as what is made from them is being made: write_init() and relabel_init()
+ * copy. The
  * *_defaults() functions fill every field; a table then overwrites those that were given; the
- * *_check() functions judge the whole. Names in brackets are those of the configuration where they
- * differ from the field's.
+ * *_check() functions judge the whole. Names in brackets are those of the configuration where
+ * they differ from the field's.
  *
  * Pure; any thread. Tests: tests/unit/receive-proxy/test_settings.c. */
 #ifndef RECEIVE_PROXY_SETTINGS_H
@@ -43,9 +44,9 @@ struct set_tls {
 
 /* How another host is reached; of an endpoint, and of oauth2. */
 struct set_proxy {
-    struct str url;        /* [proxy_url] */
-    struct str no_proxy;   /* comma list */
-    bool from_environment; /* [proxy_from_environment] */
+    struct str url;                   /* [proxy_url] */
+    struct str no_proxy;              /* comma list */
+    bool from_environment;            /* [proxy_from_environment] */
     struct set_pairs connect_headers; /* [proxy_connect_header] */
 };
 
@@ -82,8 +83,8 @@ struct set_client {
 /* Block endpoint. */
 struct set_endpoint {
     struct str name;
-    struct str url; /* http[s]://host[:port][/prefix]; host may be dns+NAME, dnssrv+NAME, dnssrvnoa+NAME
-                       or, alone, "ring" */
+    struct str url; /* http[s]://host[:port][/prefix]; host may be dns+NAME, dnssrv+NAME,
+                       dnssrvnoa+NAME or, without a port, "ring" */
     uint32_t remote_timeout_ms;            /* [remote_timeout] of one attempt */
     uint32_t debug_info_upload_timeout_ms; /* [debug_info_upload_timeout] taken and unused */
     struct set_pairs headers;
@@ -95,18 +96,19 @@ struct set_endpoint {
 
 /* Block queue of pyroscope.write. */
 struct set_queue {
-    bool enabled;       /* [enabled] */
-    struct str dir;     /* "": in memory */
-    uint64_t max_bytes; /* of what waits, for all endpoints of the component */
+    bool enabled;        /* [enabled] */
+    struct str dir;      /* "": in memory */
+    uint64_t max_bytes;  /* of what waits, for all endpoints of the component */
     uint64_t max_age_ms; /* [max_age] */
 };
 
-/* Where we are better than the peer, each by its own setting. set_better() and set_alloy() are the
- * two columns of the table in docs. */
+/* Where we are better than the peer, each by its own setting. */
 struct set_better {
-    bool status_passthrough; /* a receiver's 400 is a 400; one that fails does not fail the others */
-    bool forward_headers;    /* tenant and content encoding go on; Retry-After is honoured and told */
-    bool deadline_budget;    /* an attempt leaves time for another one */
+    bool status_passthrough; /* a receiver's 400 is a 400; one that fails does not fail the
+                                others */
+    bool forward_headers; /* tenant and content encoding go on; Retry-After is honoured and told
+                           */
+    bool deadline_budget; /* an attempt leaves time for another one */
 };
 
 /* pyroscope.write */
