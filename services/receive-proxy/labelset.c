@@ -137,13 +137,13 @@ int labelset_check(const struct label *items, size_t count, struct err *err)
 
 /* --- what is sent ------------------------------------------------------------ */
 
-static void add_external(struct work *w, const struct set_pairs *external)
+static void add_external(struct work *w, const struct alloy_map *external)
 {
     for (size_t i = 0; i < external->count; i++)
-        set(w, external->items[i].name, external->items[i].value);
+        set(w, external->items[i].key, external->items[i].value);
 }
 
-int labelset_push(const struct label *items, size_t count, const struct set_pairs *external,
+int labelset_push(const struct label *items, size_t count, const struct alloy_map *external,
                   struct arena *a, struct labels *out)
 {
     struct work w;
@@ -160,7 +160,7 @@ int labelset_push(const struct label *items, size_t count, const struct set_pair
     return 0;
 }
 
-int labelset_ingest(const struct label *items, size_t count, const struct set_pairs *external,
+int labelset_ingest(const struct label *items, size_t count, const struct alloy_map *external,
                     struct arena *a, struct labels *out)
 {
     struct work w;

@@ -9,11 +9,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "alloy/schema.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "profile/labels.h"
-#include "settings.h"
 
 struct arena;
 
@@ -36,12 +36,12 @@ int labelset_check(const struct label *items, size_t count, struct err *err);
 /* What is sent of a push: no name with __ in front but __name__ and __delta__, then the
  * external labels over it, sorted. An external label with an empty value takes the label away.
  * ERR_NOMEM. */
-int labelset_push(const struct label *items, size_t count, const struct set_pairs *external,
+int labelset_push(const struct label *items, size_t count, const struct alloy_map *external,
                   struct arena *a, struct labels *out);
 
 /* What is sent of an ingest: __name__ is service_name's value where that is set, then the
  * external labels. ERR_NOMEM. */
-int labelset_ingest(const struct label *items, size_t count, const struct set_pairs *external,
+int labelset_ingest(const struct label *items, size_t count, const struct alloy_map *external,
                     struct arena *a, struct labels *out);
 
 /* Append <__name__>{k=v,...}: the parameter `name`. */

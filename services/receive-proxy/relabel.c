@@ -229,12 +229,12 @@ int relabel_init(struct receiver **out, const struct set_relabel *settings, stru
     list_init(&r->recent);
     pthread_mutex_init(&r->lock, NULL);
     r->next = flow_list_retain(next);
-    r->cache_max = settings->max_cache_size;
+    r->cache_max = (size_t)settings->max_cache_size;
     rc = map_init(&r->cache);
     if (rc != 0)
         err_set(err, rc, "no memory for relabel rules");
     if (rc == 0)
-        rc = relabel_rules_init(&r->rules, settings->rules, settings->rule_count, err);
+        rc = relabel_rules_init(&r->rules, settings->rules.items, settings->rules.count, err);
     if (rc != 0) {
         receiver_release(&r->receiver);
         return rc;

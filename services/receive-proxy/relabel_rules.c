@@ -111,7 +111,7 @@ static int check_target(enum action a, const struct set_rule *s, struct err *err
 static int check(enum action a, const struct set_rule *s, struct err *err)
 {
     const char *name = action_texts[a];
-    bool plain_regex = str_eq(s->regex, STR("(.*)")), no_modulus = s->modulus == 0,
+    bool plain_regex = str_eq(s->regex, STR("(.*)")), no_modulus = s->modulus <= 0,
          plain_separator = str_eq(s->separator, STR(";")),
          plain_replacement = str_eq(s->replacement, STR("$1"));
     if (a == ACTION_HASHMOD && no_modulus)
@@ -168,7 +168,7 @@ static int compile(struct rule *r, const struct set_rule *s, struct arena *a, st
     if (i == ACTION_COUNT)
         return err_set(err, ERR_INVAL, "unknown relabel action \"%.*s\"", STR_ARG(s->action));
     r->action = (enum action)i;
-    r->modulus = s->modulus;
+    r->modulus = s->modulus > 0 ? (uint64_t)s->modulus : 0;
     int rc = check(r->action, s, err);
     if (rc != 0)
         return rc;
