@@ -10,7 +10,7 @@
 #include "net/loop.h"
 #include "net/pool.h"
 
-enum { NODE_SECTIONS = SETTINGS_SECTIONS + 4 };
+enum { NODE_SECTIONS = SETTINGS_SECTIONS + 5 };
 
 struct node_metrics {
     struct histogram_vec *duration; /* method, route, status_code, ws */
