@@ -17,10 +17,16 @@ struct node_metrics {
     struct histogram_vec *request_bytes, *response_bytes;
 };
 
+struct node_ring_metrics {
+    struct gauge *foreign;
+};
+
 struct node_private {
     struct conf_section sections[NODE_SECTIONS];
     struct conf *conf;
     struct node_metrics metrics;
+    struct node_ring_metrics ring_metrics;
+    bool told_foreign; /* of ingesters that are not ours */
     const struct node_hooks *hooks;
     pthread_t signals;
     bool signals_run;
