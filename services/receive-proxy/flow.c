@@ -6,6 +6,58 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
+/* --- threads --------------------------------------------------------------------------- */
+
+struct flow_waits {
+    struct list waiting;
+    bool over;
+};
+
+int flow_thread_init(struct flow_thread *t, struct loop *loop, struct http_client *client,
+                     unsigned index)
+{
+    ASSERT(index < FLOW_THREADS_MAX);
+    *t = (struct flow_thread){.loop = loop, .client = client, .index = index};
+    t->waits = mem_zalloc(sizeof *t->waits);
+    if (t->waits == NULL)
+        return ERR_NOMEM;
+    list_init(&t->waits->waiting);
+    return 0;
+}
+
+void flow_thread_reset(struct flow_thread *t)
+{
+    ASSERT(t->waits == NULL || list_is_empty(&t->waits->waiting));
+    mem_free(t->waits);
+    t->waits = NULL;
+}
+
+void flow_thread_hurry(const struct flow_thread *t)
+{
+    struct list *at;
+    t->waits->over = true;
+    while ((at = list_first(&t->waits->waiting)) != NULL) {
+        struct flow_wait *w = LIST_ITEM(at, struct flow_wait, link);
+        list_remove(at);
+        w->hurry(w->arg);
+    }
+}
+
+bool flow_wait_begin(const struct flow_thread *t, struct flow_wait *w)
+{
+    if (t->waits->over)
+        return false;
+    list_push_back(&t->waits->waiting, &w->link);
+    return true;
+}
+
+void flow_wait_end(struct flow_wait *w)
+{
+    list_remove(&w->link);
+}
+
+/* --- items ----------------------------------------------------------------------------- */
+
 size_t flow_item_bytes(const struct flow_item *item)
 {
     size_t sum = 0;

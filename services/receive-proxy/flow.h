@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/list.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "net/http.h"
@@ -39,13 +40,39 @@
 struct http_client;
 struct loop;
 
-/* One of the threads that carry requests; made by main, one per HTTP thread, and one for
+/* One of the threads that carry requests; main makes one per HTTP thread, and one for the
  * queues. */
 struct flow_thread {
     struct loop *loop;
     struct http_client *client;
-    unsigned index; /* 0 .. */
+    unsigned index; /* 0 .. FLOW_THREADS_MAX - 1, each its own */
+    struct flow_waits *waits;
 };
+
+enum { FLOW_THREADS_MAX = 72 };
+
+/* Prepare; loop and client are borrowed. ERR_NOMEM. */
+int flow_thread_init(struct flow_thread *t, struct loop *loop, struct http_client *client,
+                     unsigned index);
+
+/* When nothing waits on it any more. */
+void flow_thread_reset(struct flow_thread *t);
+
+/* Before stopping, on its loop: whoever waits to send again gives up (into the queue, where
+ * there is one), now and from now on, so that requests are answered soon. */
+void flow_thread_hurry(const struct flow_thread *t);
+
+/* Someone who waits on a thread; embed it. `hurry` is called once it was taken out of the list.
+ */
+struct flow_wait {
+    struct list link;
+    void (*hurry)(void *arg);
+    void *arg;
+};
+
+/* Enter the list. False: everybody is in a hurry, do not wait. flow_wait_end() takes it out. */
+bool flow_wait_begin(const struct flow_thread *t, struct flow_wait *w);
+void flow_wait_end(struct flow_wait *w);
 
 enum flow_kind {
     FLOW_PUSH,   /* one series of a Push */

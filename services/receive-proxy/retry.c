@@ -55,6 +55,8 @@ bool retry_is_useful(const struct retry_policy *p, enum flow_kind kind,
 {
     if (f->timed_out)
         return true;
+    if (f->code == RPC_CANCELED)
+        return false;
     if (kind == FLOW_INGEST)
         return is_useful_ingest(p, f->status);
     switch (f->code) {

@@ -2,6 +2,7 @@
  * block. */
 #include "settings.h"
 
+#include "conf/value.h"
 #include "relabel.h"
 
 enum {
@@ -297,36 +298,10 @@ int set_endpoint_check(const struct set_endpoint *s, struct err *err)
     return check_client(s, err);
 }
 
-int set_bytes(struct str text, uint64_t *out)
-{
-    static const struct {
-        const char *unit;
-        unsigned shift;
-    } units[] = {{"", 0},   {"B", 0},   {"kB", 10},  {"KB", 10},  {"MB", 20},
-                 {"GB", 30}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
-    size_t digits = 0;
-    uint64_t n;
-    text = str_trim(text);
-    while (digits < text.len && text.data[digits] >= '0' && text.data[digits] <= '9')
-        digits++;
-    if (str_u64(str_head(text, digits), &n) != 0)
-        return ERR_PARSE;
-    struct str unit = str_trim(str_skip(text, digits));
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (!str_eq(unit, str_c(units[i].unit)))
-            continue;
-        if (n > UINT64_MAX >> 1 >> units[i].shift)
-            return ERR_PARSE;
-        *out = n << units[i].shift;
-        return 0;
-    }
-    return ERR_PARSE;
-}
-
 int set_queue_check(const struct set_queue *s, struct err *err)
 {
     uint64_t bytes;
-    if (set_bytes(s->max_bytes, &bytes) != 0 || bytes == 0)
+    if (conf_parse_size(s->max_bytes, &bytes) != 0 || bytes == 0)
         return err_set(err, ERR_INVAL, "queue: max_bytes must be a size such as 64MiB");
     if (s->max_age_ms <= 0)
         return err_set(err, ERR_INVAL, "queue: max_age must be positive");

@@ -84,7 +84,7 @@ struct set_queue {
     bool enabled;
     struct str dir; /* "": in memory */
     struct str
-        max_bytes; /* of what waits for all endpoints of the component: 1000, 64MiB, 1GB */
+        max_bytes; /* of what waits for all endpoints of the component: as conf_parse_size() */
     int64_t max_age_ms;
 };
 
@@ -134,9 +134,5 @@ int set_endpoint_check(const struct set_endpoint *s, struct err *err);
 int set_queue_check(const struct set_queue *s, struct err *err);
 int set_write_check(const struct set_write *s, struct err *err);
 int set_relabel_check(const struct set_relabel *s, struct err *err);
-
-/* set_queue.max_bytes as a number: digits and one of nothing, B, kB, KB, MB, GB, KiB, MiB, GiB
- * (Alloy takes KB, MB and GB for 1024, and so do we). ERR_PARSE. */
-int set_bytes(struct str text, uint64_t *out);
 
 #endif
