@@ -113,3 +113,12 @@ void ring_page_json(const struct ring_desc *desc, int64_t timeout_ms, wall_ms no
     buf_u8(out, '\n');
     buf_reset(&text);
 }
+
+wall_ms ring_page_newest(const struct ring_desc *desc)
+{
+    int64_t newest = 0;
+    for (size_t i = 0; desc != NULL && i < desc->count; i++)
+        if (desc->all[i].state != RING_LEFT && desc->all[i].timestamp_s > newest)
+            newest = desc->all[i].timestamp_s;
+    return newest > INT64_MAX / 1000 ? 0 : newest * 1000;
+}

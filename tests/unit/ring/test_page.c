@@ -1,4 +1,4 @@
-/* The ring page has the keys, states and times of the peer. */
+/* The ring page has the keys, states and times of the peer, and counts what is covered. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -7,7 +7,10 @@
 
 #include "ring/page.h"
 
+#include "base/err.h"
+#include "base/mem.h"
 #include "ring/desc.h"
+#include "ring/lookup.h"
 
 static void expect_time(wall_ms t, const char *want)
 {
@@ -86,12 +89,144 @@ static void members_are_shown_in_the_order_of_their_ids(void **state)
     ring_desc_free(&d);
 }
 
+/* Three zones of one member each but b, which has two: b-1 owns a quarter. */
+static struct ring *three_zones(struct ring_desc **d, int64_t age_of_b1)
+{
+    static const struct {
+        const char *id, *zone;
+        uint32_t token;
+    } all[] = {{"a-0", "a", 0x10000000},
+               {"b-0", "b", 0x20000000},
+               {"b-1", "b", 0x60000000},
+               {"c-0", "c", 0x30000000}};
+    const struct ring_options o = {
+        .replication_factor = 3, .zone_aware = true, .heartbeat_timeout_ms = 60000};
+    struct ring *r = NULL;
+    assert_int_equal(ring_desc_init(d), 0);
+    for (size_t i = 0; i < 4; i++) {
+        const struct ring_instance in = {.id = str_c(all[i].id),
+                                         .zone = str_c(all[i].zone),
+                                         .timestamp_s = 1000 - (i == 2 ? age_of_b1 : 0),
+                                         .tokens = (uint32_t *)(uintptr_t)&all[i].token,
+                                         .token_count = 1};
+        assert_int_equal(ring_desc_put(*d, &in), 0);
+    }
+    assert_int_equal(ring_init(&r, *d, &o, NULL), 0);
+    return r;
+}
+
+static void keys_are_counted_by_how_many_can_be_written_to(void **state)
+{
+    struct ring_desc *d = NULL;
+    struct ring_cover c;
+    (void)state;
+    struct ring *r = three_zones(&d, 0);
+    assert_int_equal(ring_page_cover(r, 1000000, &c), 0);
+    assert_true(c.whole == (uint64_t)1 << 32 && c.spare == 0 && c.quorum == 0 && c.below == 0);
+    ring_drop(&r);
+    ring_desc_free(&d);
+    r = three_zones(&d, 100);
+    assert_int_equal(ring_page_cover(r, 1000000, &c), 0);
+    assert_true(c.whole == 0xc0000000u && c.spare == 0 && c.quorum == 0x40000000u && c.below == 0);
+    assert_int_equal(ring_page_cover(r, 1100000, &c), 0); /* by now all are silent */
+    assert_true(c.below == (uint64_t)1 << 32 && c.whole + c.spare + c.quorum == 0);
+    ring_drop(&r);
+    ring_desc_free(&d);
+}
+
+static void one_token_covers_everything_and_none_covers_nothing(void **state)
+{
+    const struct ring_options o = {.replication_factor = 1, .heartbeat_timeout_ms = 60000};
+    struct ring_desc *d = NULL;
+    struct ring *r = NULL;
+    struct ring_cover c;
+    uint32_t token = 0, owners[4];
+    (void)state;
+    assert_int_equal(ring_desc_init(&d), 0);
+    assert_int_equal(ring_init(&r, d, &o, NULL), 0);
+    assert_int_equal(ring_page_cover(r, 0, &c), 0);
+    assert_true(c.whole + c.spare + c.quorum + c.below == 0);
+    assert_int_equal(ring_page_owners(r, STR(""), owners, 4), 0);
+    assert_true(owners[0] == RING_NOBODY && owners[3] == RING_NOBODY);
+    ring_drop(&r);
+    const struct ring_instance in = {
+        .id = STR("a"), .timestamp_s = 1000, .tokens = &token, .token_count = 1};
+    assert_int_equal(ring_desc_put(d, &in), 0);
+    assert_int_equal(ring_init(&r, d, &o, NULL), 0);
+    assert_int_equal(ring_page_cover(r, 1000000, &c), 0);
+    assert_true(c.whole == (uint64_t)1 << 32);
+    assert_int_equal(ring_page_owners(r, STR(""), owners, 4), 0);
+    assert_true(owners[0] == 0 && owners[3] == 0);
+    ring_drop(&r);
+    ring_desc_free(&d);
+}
+
+static void a_part_belongs_to_who_owns_most_of_it(void **state)
+{
+    struct ring_desc *d = NULL;
+    uint32_t owners[16];
+    (void)state;
+    struct ring *r = three_zones(&d, 0);
+    assert_int_equal(ring_page_owners(r, STR("b"), owners, 16), 0);
+    for (size_t i = 0; i < 16; i++) /* keys before 0x20000000, and from 0x60000000, are b-0's */
+        assert_int_equal(owners[i], i >= 2 && i < 6 ? 2 : 1);
+    assert_int_equal(ring_page_owners(r, STR("b"), owners, 3), 0);
+    assert_true(owners[0] == 2 && owners[1] == 1 && owners[2] == 1);
+    assert_int_equal(ring_page_owners(r, STR("none"), owners, 1), 0);
+    assert_true(owners[0] == RING_NOBODY);
+    ring_drop(&r);
+    ring_desc_free(&d);
+}
+
+static void the_newest_heartbeat_is_found_among_those_who_live(void **state)
+{
+    struct ring_desc *d = NULL;
+    (void)state;
+    struct ring *r = three_zones(&d, 0);
+    const struct ring_instance gone = {.id = STR("z"), .timestamp_s = 2000, .state = RING_LEFT};
+    assert_int_equal(ring_desc_put(d, &gone), 0);
+    assert_true(ring_page_newest(d) == 1000000);
+    assert_true(ring_page_newest(NULL) == 0);
+    ring_drop(&r);
+    ring_desc_free(&d);
+}
+
+static void without_memory_nothing_is_counted(void **state)
+{
+    struct ring_desc *d = NULL;
+    (void)state;
+    struct ring *r = three_zones(&d, 0);
+    for (uint64_t n = 1;; n++) {
+        struct ring_cover c;
+        uint32_t owners[4];
+        mem_fail_at(n);
+        int rc = ring_page_cover(r, 1000000, &c);
+        if (rc == 0)
+            rc = ring_page_owners(r, STR("b"), owners, 4);
+        int over = mem_fail_pending();
+        mem_fail_at(0);
+        if (over) {
+            assert_int_equal(rc, 0);
+            assert_true(n > 3);
+            break;
+        }
+        assert_int_equal(rc, ERR_NOMEM);
+    }
+    ring_drop(&r);
+    ring_desc_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_rfc_3339),
         cmocka_unit_test(an_empty_ring_has_null_shards),
         cmocka_unit_test(members_are_shown_in_the_order_of_their_ids),
+        cmocka_unit_test(keys_are_counted_by_how_many_can_be_written_to),
+        cmocka_unit_test(one_token_covers_everything_and_none_covers_nothing),
+        cmocka_unit_test(a_part_belongs_to_who_owns_most_of_it),
+        cmocka_unit_test(the_newest_heartbeat_is_found_among_those_who_live),
+        cmocka_unit_test(without_memory_nothing_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
