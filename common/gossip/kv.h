@@ -132,6 +132,9 @@ bool kv_next(const struct kv *kv, size_t *at, struct kv_key *out);
 /* The messages told and received last (gossip/kv_history.h); lives as long as the store. */
 const struct kv_history *kv_messages(const struct kv *kv);
 
+/* Forget those messages. */
+void kv_forget_messages(struct kv *kv);
+
 /* Counted since the start; lives as long as the store. */
 const struct kv_stats *kv_stats(const struct kv *kv);
 

@@ -36,6 +36,11 @@ int kv_history_init(struct kv_history **out, size_t bytes_max)
     return 0;
 }
 
+size_t kv_history_max(const struct kv_history *h)
+{
+    return h->bytes_max;
+}
+
 static size_t cost(const struct kept *k)
 {
     return sizeof *k + sizeof k + k->msg_size + k->changes_size;

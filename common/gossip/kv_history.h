@@ -40,6 +40,9 @@ void kv_history_free(struct kv_history **h); /* NULL-safe; leaves *h NULL */
 /* True when messages are kept, so that the caller need not prepare them otherwise. */
 bool kv_history_is_on(const struct kv_history *h);
 
+/* The most bytes kept in each direction. */
+size_t kv_history_max(const struct kv_history *h);
+
 /* Keep a copy of the message whose pair is `msg`; the oldest ones go. What is longer than the
  * whole history, or finds no memory, is not kept. */
 void kv_history_add(struct kv_history *h, enum kv_direction d, wall_ms at, struct str msg,

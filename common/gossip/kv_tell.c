@@ -97,6 +97,11 @@ const struct kv_history *kv_messages(const struct kv *kv)
     return kv->history;
 }
 
+void kv_forget_messages(struct kv *kv)
+{
+    kv_history_clear(kv->history);
+}
+
 size_t kv_take(struct kv *kv, size_t budget, size_t overhead, size_t members, bcast_fn fn,
                void *arg)
 {

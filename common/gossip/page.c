@@ -135,6 +135,63 @@ static void put_sizes(struct json *j, const struct kv *kv)
     buf_reset(&value);
 }
 
+static void put_pair(struct json *j, const struct kv_pair *p)
+{
+    json_begin_object(j);
+    json_key(j, "key");
+    json_str(j, p->key);
+    json_key(j, "value");
+    json_base64(j, p->value);
+    json_key(j, "codec");
+    json_str(j, p->codec);
+    if (p->deleted) {
+        json_key(j, "deleted");
+        json_bool(j, true);
+    }
+    if (p->update_ms != 0) {
+        json_key(j, "update_time_millis");
+        json_i64(j, p->update_ms);
+    }
+    json_end_object(j);
+}
+
+static void put_message(struct json *j, enum kv_direction d, const struct kv_message *m)
+{
+    json_begin_object(j);
+    json_key(j, "ID");
+    json_u64(j, gossip_page_number(d, m->id));
+    json_key(j, "Time");
+    put_time(j, m->at);
+    json_key(j, "Size");
+    json_u64(j, m->size);
+    json_key(j, "Pair");
+    put_pair(j, &m->pair);
+    json_key(j, "Version");
+    json_u64(j, m->version);
+    json_key(j, "Changes");
+    json_begin_array(j);
+    for (struct str rest = m->changes, name; rest.len > 0 && str_cut(&rest, ',', &name);)
+        json_str(j, name);
+    json_end_array(j);
+    json_end_object(j);
+}
+
+/* null without any, as Go writes an empty slice. */
+static void put_messages(struct json *j, const struct kv_history *h, enum kv_direction d)
+{
+    size_t at = 0;
+    struct kv_message m;
+    json_key(j, d == KV_SENT ? "SentMessages" : "ReceivedMessages");
+    if (kv_history_count(h, d) == 0) {
+        json_null(j);
+        return;
+    }
+    json_begin_array(j);
+    while (kv_history_next(h, d, &at, &m))
+        put_message(j, d, &m);
+    json_end_array(j);
+}
+
 void gossip_page_json(struct gossip_core *core, wall_ms now, struct buf *out)
 {
     struct json j = json_to(out);
@@ -147,12 +204,11 @@ void gossip_page_json(struct gossip_core *core, wall_ms now, struct buf *out)
     put_members(&j, memberlist_members(gossip_core_members(core)));
     put_store(&j, gossip_core_kv(core));
     put_sizes(&j, gossip_core_kv(core));
+    const struct kv_history *history = kv_messages(gossip_core_kv(core));
     json_key(&j, "MessageHistoryBufferBytes");
-    json_u64(&j, 0);
-    json_key(&j, "SentMessages");
-    json_null(&j);
-    json_key(&j, "ReceivedMessages");
-    json_null(&j);
+    json_u64(&j, kv_history_max(history));
+    put_messages(&j, history, KV_SENT);
+    put_messages(&j, history, KV_RECEIVED);
     json_key(&j, "ZoneAwareRouting");
     json_begin_object(&j);
     json_key(&j, "Enabled");
@@ -220,19 +276,56 @@ static void put_pretty(struct str in, struct buf *out)
     }
 }
 
-int gossip_page_view(struct gossip_core *core, struct str key, bool pretty, struct buf *out)
+static int put_value(const struct kv_codec *codec, const void *value, bool pretty,
+                     struct buf *out)
 {
-    struct kv_key k;
     struct buf json = {0};
-    if (!key_find(core, key, &k))
-        return ERR_NOENT;
-    k.codec->to_json(k.value, pretty ? &json : out);
+    codec->to_json(value, pretty ? &json : out);
     if (pretty)
         put_pretty(buf_view(&json), out);
     buf_c(out, "\n");
     int rc = json.error != 0 ? json.error : out->error;
     buf_reset(&json);
     return rc;
+}
+
+int gossip_page_view(struct gossip_core *core, struct str key, bool pretty, struct buf *out)
+{
+    struct kv_key k;
+    if (!key_find(core, key, &k))
+        return ERR_NOENT;
+    return put_value(k.codec, k.value, pretty, out);
+}
+
+/* The codec of that name, if a key has it: a message of any other cannot have been merged. */
+static const struct kv_codec *codec_find(struct gossip_core *core, struct str id)
+{
+    size_t at = 0;
+    struct kv_key k;
+    while (kv_next(gossip_core_kv(core), &at, &k))
+        if (str_eq(str_c(k.codec->id), id))
+            return k.codec;
+    return NULL;
+}
+
+int gossip_page_message(struct gossip_core *core, uint64_t number, bool pretty, struct buf *out)
+{
+    enum kv_direction d = number % 2 != 0 ? KV_RECEIVED : KV_SENT;
+    size_t at = 0;
+    struct kv_message m;
+    bool found = false;
+    while (!found && kv_history_next(kv_messages(gossip_core_kv(core)), d, &at, &m))
+        found = m.id == number / 2;
+    const struct kv_codec *codec = found ? codec_find(core, m.pair.codec) : NULL;
+    if (codec == NULL)
+        return ERR_NOENT;
+    void *value = NULL;
+    int rc = codec->decode(&value, m.pair.value, NULL);
+    if (rc == 0)
+        rc = put_value(codec, value, pretty, out);
+    if (value != NULL)
+        codec->free(&value);
+    return rc == ERR_LIMIT ? ERR_PARSE : rc;
 }
 
 int gossip_page_download(struct gossip_core *core, struct str key, uint64_t *version,
