@@ -82,12 +82,18 @@ $(GEN)/%.pb.c $(GEN)/%.pb.h &: proto/gossip/%.proto $(wildcard proto/gossip/*.op
 	@mkdir -p $(GEN)
 	$(NANOPB) -q -I proto/gossip -D $(GEN) -f proto/gossip/$*.options $*.proto
 
+# The files of a folder page/, as one table: those of common/app, here, and of a service, below.
+$(GEN)/app_page.c: scripts/embed $(wildcard common/app/page/*)
+	@mkdir -p $(@D)
+	$(Q)$(PYTHON) scripts/embed --out $@ --name app_page --at static common/app/page
+
 $(GEN)/build_version.h: VERSION Makefile
 	@mkdir -p $(GEN)
 	@printf '#define EMBERRING_VERSION "%s"\n' '$(VERSION)' > $@
 
 # --- archives, one a module ---------------------------------------------------------------------
-srcs = $(if $(filter proto,$1),$(MSG_C) $(PB_C),$(sort $(wildcard common/$1/*.c) $(wildcard common/$1/*.cc)))
+srcs = $(if $(filter proto,$1),$(MSG_C) $(PB_C),$(sort $(wildcard common/$1/*.c) $(wildcard common/$1/*.cc))) \
+       $(if $(wildcard common/$1/page),$(GEN)/$1_page.c)
 objs = $(patsubst $(GEN)/%.c,$(B)/obj/gen/%.o,$(patsubst %.cc,$(B)/obj/%.o,$(patsubst %.c,$(B)/obj/%.o,$1)))
 LIVE := $(foreach m,$(MODULES),$(if $(call srcs,$m),$m))
 lib  = $(B)/lib/lib$1.a
@@ -136,8 +142,7 @@ service_srcs = $(wildcard services/$1/*.c) $(call page_c,$1)
 define page
 $(GEN)/$1_page.c: scripts/embed $(wildcard services/$1/page/*)
 	@mkdir -p $$(@D)
-	$(Q)$(PYTHON) scripts/embed --out $$@ services/$1/page
-$(call objs,$(GEN)/$1_page.c): CFLAGS_ALL += -Iservices/$1
+	$(Q)$(PYTHON) scripts/embed --out $$@ --name $1_page --at assets services/$1/page
 endef
 $(foreach s,$(SERVICES),$(if $(call page_c,$s),$(eval $(call page,$s))))
 

@@ -1,16 +1,12 @@
-/* app/node_pages_run.c - what a node says of itself over HTTP. */
+/* app/node_pages_run.c - what a node says of itself over HTTP to programs: readiness, metrics, the
+ * configuration. Pages for people: node_ring_page_run.c, node_members_page_run.c. */
 #include "app/node_priv.h"
 
 #include "app/version.h"
-#include "base/clock.h"
-#include "base/mem.h"
-#include "gossip/core.h"
 #include "gossip/gossip_uv.h"
-#include "gossip/page.h"
 #include "metrics/process_run.h"
+#include "base/mem.h"
 #include "net/http_server.h"
-#include "ring/page.h"
-#include "ring/ring_uv.h"
 
 #include <stdio.h>
 
@@ -70,63 +66,6 @@ static void on_metrics(void *arg, struct http_req *req)
     struct buf text = {0};
     metrics_expose(n->metrics, &text);
     http_reply_buf(req, 200, metrics_content_type, &text);
-}
-
-/* The ring whose page was asked for. */
-static const struct node_ring *ring_of(const struct page *p)
-{
-    const struct node *n = p->node;
-    for (unsigned i = 0; i < NODE_RINGS; i++)
-        if (str_eq(p->req->path, str_c(n->rings[i].path)))
-            return &n->rings[i];
-    return &n->rings[NODE_RING_INGESTERS];
-}
-
-static void page_ring(void *arg)
-{
-    struct page *p = arg;
-    struct buf json = {0};
-    const struct node_ring *ring = ring_of(p);
-    ring_page_json(gossip_get(p->node->gossip, str_c(ring->key)), ring->heartbeat_timeout_ms,
-                   clock_wall_ms(), &json);
-    http_reply_buf(p->req, 200, "application/json", &json);
-}
-
-static void on_ring(void *arg, struct http_req *req)
-{
-    on_main(arg, req, page_ring);
-}
-
-/* The members, or with viewKey the value of a key, or with downloadKey its bytes. */
-static void page_members(void *arg)
-{
-    struct page *p = arg;
-    struct gossip_core *core = gossip_core_of(p->node->gossip);
-    struct str view = http_req_param(p->req, "viewKey");
-    struct str download = http_req_param(p->req, "downloadKey");
-    struct buf body = {0};
-    const char *type = "application/json";
-    uint64_t version;
-    int rc = 0;
-    if (view.data != NULL) {
-        rc = gossip_page_view(core, view, true, &body);
-    } else if (download.data != NULL) {
-        type = "application/octet-stream";
-        rc = gossip_page_download(core, download, &version, &body);
-    } else {
-        gossip_page_json(core, clock_wall_ms(), &body);
-    }
-    if (rc == 0)
-        http_reply_buf(p->req, 200, type, &body);
-    else
-        http_reply_text(p->req, rc == ERR_NOENT ? 404 : 503, "%s\n",
-                        rc == ERR_NOENT ? "value not found" : err_text(rc));
-    buf_reset(&body);
-}
-
-static void on_members(void *arg, struct http_req *req)
-{
-    on_main(arg, req, page_members);
 }
 
 static void on_config(void *arg, struct http_req *req)
@@ -228,7 +167,6 @@ int node_register_pages(struct node *n, struct err *err)
     } pages[] = {
         {"/ready", on_ready},
         {"/metrics", on_metrics},
-        {"/memberlist", on_members},
         {"/api/v1/status/config", on_config},
     };
     int rc = register_metrics(n, err);
@@ -237,10 +175,9 @@ int node_register_pages(struct node *n, struct err *err)
             .path = pages[i].path, .methods = HTTP_GET, .handler = pages[i].handler, .arg = n};
         rc = node_page(n, &route, err);
     }
-    for (size_t i = 0; rc == 0 && i < NODE_RINGS; i++) {
-        struct http_route route = {
-            .path = n->rings[i].path, .methods = HTTP_GET, .handler = on_ring, .arg = n};
-        rc = node_page(n, &route, err);
-    }
+    if (rc == 0)
+        rc = node_register_rings(n, err);
+    if (rc == 0)
+        rc = node_register_members(n, err);
     return rc != 0 ? rc : register_buildinfo(n, err);
 }

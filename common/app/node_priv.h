@@ -6,27 +6,23 @@
 
 #include "app/memory_run.h"
 #include "app/node_run.h"
+#include "app/page_html.h"
+#include "app/page_members.h"
 #include "metrics/metrics.h"
 #include "net/loop.h"
 #include "net/pool.h"
 
-enum { NODE_SECTIONS = SETTINGS_SECTIONS + 5 };
+enum { NODE_SECTIONS = SETTINGS_SECTIONS + 4 };
 
 struct node_metrics {
     struct histogram_vec *duration; /* method, route, status_code, ws */
     struct histogram_vec *request_bytes, *response_bytes;
 };
 
-struct node_ring_metrics {
-    struct gauge *foreign;
-};
-
 struct node_private {
     struct conf_section sections[NODE_SECTIONS];
     struct conf *conf;
     struct node_metrics metrics;
-    struct node_ring_metrics ring_metrics;
-    bool told_foreign; /* of ingesters that are not ours */
     const struct node_hooks *hooks;
     pthread_t signals;
     bool signals_run;
@@ -34,6 +30,8 @@ struct node_private {
     _Atomic(bool) stopping, quit_posted;
     _Atomic(int) status;
     struct memory_idle memory;
+    bool explore;                  /* "/" is a page of the role's own */
+    struct page_traffic traffic[2]; /* for rates: an older and a younger look */
     struct loop_timer *rest; /* looks whether there is nothing to do */
     pthread_t drain;
     _Atomic(bool) drained, left;
@@ -53,10 +51,25 @@ bool node_configure(struct node *n, int argc, char **argv, int *status);
 /* /ready, /metrics, /ring, /memberlist, status pages. */
 int node_register_pages(struct node *n, struct err *err);
 
+/* Their pages, /memberlist, and the files of all pages. */
+int node_register_rings(struct node *n, struct err *err);
+int node_register_members(struct node *n, struct err *err);
+
+/* The frame of a page: title, path, and when it is. */
+struct page_frame node_frame(const struct node *n, const char *title, const char *path,
+                             wall_ms now);
+
+/* How old the newest heartbeat in a ring is; negative: there is none. Main thread. */
+int64_t node_ring_age(const struct node *n, const struct node_ring *ring, wall_ms now);
+
+/* Answer with a page and what keeps a browser from more than showing it; takes the buffer. */
+struct http_req;
+void node_reply_html(struct http_req *req, struct buf *html);
+
 /* /admin and, where the role has not taken it, "/". After the role's own routes. */
 int node_register_index(struct node *n, struct err *err);
 
-/* Bind the admin server, if there is to be one; all that is not about its address is as in `like`. */
+/* Bind the admin server, if there is to be one; what is not about its address is as in `like`. */
 struct http_server_config;
 int node_admin_init(struct node *n, const struct http_server_config *like, struct err *err);
 

@@ -68,7 +68,7 @@ def free_of(disk):
 def wait_for_ring(c, count):
     """Until the distributor sees all ingesters ACTIVE: then each push goes to all of them."""
     deadline = time.monotonic() + 20
-    while requests.get(c.url("distributor-0") + "/ring", timeout=5).text.count("ACTIVE") < count:
+    while requests.get(c.url("distributor-0") + "/ring", headers={"Accept": "application/json"}, timeout=5).text.count("ACTIVE") < count:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
