@@ -117,6 +117,9 @@ bool node_configure(struct node *n, int argc, char **argv, int *status)
     p->sections[SETTINGS_SECTIONS + 3] =
         (struct conf_section){"Admin server", "admin-server.",    "admin_server",
                               admin_rows,     &n->admin_settings, node_admin_check};
+    p->sections[SETTINGS_SECTIONS + 4] =
+        (struct conf_section){"Names",    "dns.",                  "dns",
+                              disco_rows, &n->gossip_settings.dns, disco_config_validate};
     int rc = conf_init(&p->conf, p->sections, NODE_SECTIONS, &err);
     if (rc == 0)
         rc = conf_load(p->conf, argc, (const char *const *)argv, &action, &err);

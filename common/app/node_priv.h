@@ -12,17 +12,23 @@
 #include "net/loop.h"
 #include "net/pool.h"
 
-enum { NODE_SECTIONS = SETTINGS_SECTIONS + 4 };
+enum { NODE_SECTIONS = SETTINGS_SECTIONS + 5 };
 
 struct node_metrics {
     struct histogram_vec *duration; /* method, route, status_code, ws */
     struct histogram_vec *request_bytes, *response_bytes;
 };
 
+struct node_ring_metrics {
+    struct gauge *foreign;
+};
+
 struct node_private {
     struct conf_section sections[NODE_SECTIONS];
     struct conf *conf;
     struct node_metrics metrics;
+    struct node_ring_metrics ring_metrics;
+    bool told_foreign; /* of ingesters that are not ours */
     const struct node_hooks *hooks;
     pthread_t signals;
     bool signals_run;

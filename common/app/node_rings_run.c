@@ -1,7 +1,9 @@
 /* app/node_rings_run.c - the rings that a node watches. */
 #include "app/node_priv.h"
 
+#include "base/log.h"
 #include "gossip/gossip_uv.h"
+#include "metrics/metrics.h"
 #include "ring/desc.h"
 #include "ring/ring_uv.h"
 
@@ -16,9 +18,39 @@ uint32_t node_forget_ms(uint32_t heartbeat_timeout_ms)
                : FORGET_TIMEOUTS * heartbeat_timeout_ms;
 }
 
+static const struct metric_row rows[] = {
+    METRIC_GAUGE_ROW(node_ring_metrics, foreign, 0, "ring_foreign_members",
+                     "Ingesters of the ring that are not ours: they get no writes and are not "
+                     "asked."),
+    {.kind = METRIC_END},
+};
+
+/* Ingesters that are not ours are shown and counted, and told of once. */
+static void count_foreign(struct node *n, const struct ring *ring)
+{
+    const struct ring_instance *first = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < ring_count(ring); i++) {
+        const struct ring_instance *in = ring_at(ring, i);
+        if (ring_instance_version(in, RING_VERSION_EXACT) != 0)
+            continue;
+        if (count++ == 0)
+            first = in;
+    }
+    gauge_set(n->priv->ring_metrics.foreign, (double)count);
+    if (first != NULL && !n->priv->told_foreign)
+        log_line(&n->log, LOG_WARN,
+                 "an ingester in the ring is not ours: it gets no writes and is not asked, and in "
+                 "a replica set it counts as unavailable; keep the clusters apart "
+                 "(-memberlist.cluster-label) if that is not meant",
+                 LOG_S("id", first->id), LOG_S("addr", first->addr), LOG_U("foreign", count));
+    n->priv->told_foreign = count > 0;
+}
+
 static void on_ring_change(void *arg, struct ring *ring)
 {
     struct node *n = arg;
+    count_foreign(n, ring);
     const struct node_hooks *hooks = n->priv->hooks;
     if (hooks != NULL && hooks->ring_changed != NULL)
         hooks->ring_changed(hooks->arg, ring);
@@ -53,8 +85,12 @@ int node_watch_rings(struct node *n, struct err *err)
                                        .heartbeat_timeout_ms = d->heartbeat_timeout_ms};
     (void)snprintf(ingesters->key, sizeof ingesters->key, "%sring", s->prefix);
     (void)snprintf(distributors->key, sizeof distributors->key, "%sdistributor", d->prefix);
-    if (gossip_register(n->gossip, &ring_codec) != 0)
-        return err_set(err, ERR_NOMEM, "no memory for the rings' codec");
+    const struct metric_label fixed[] = {{"name", ingesters->name}, {NULL, NULL}};
+    int rc = metrics_register(n->metrics, rows, &n->priv->ring_metrics, fixed, err);
+    if (rc == 0 && gossip_register(n->gossip, &ring_codec) != 0)
+        rc = err_set(err, ERR_NOMEM, "no memory for the rings' codec");
+    if (rc != 0)
+        return rc;
     struct ring_watch_config of_ingesters = {
         .options = {.replication_factor = s->replication_factor,
                     .zone_aware = s->zone_awareness},
@@ -64,7 +100,7 @@ int node_watch_rings(struct node *n, struct err *err)
     };
     struct ring_watch_config of_distributors = {.options = {.replication_factor = 1},
                                                 .log = log_with(&n->log, "distributor-ring")};
-    int rc = watch_ring(n, ingesters, &of_ingesters, err);
+    rc = watch_ring(n, ingesters, &of_ingesters, err);
     n->ring = ingesters->watch;
     return rc != 0 ? rc : watch_ring(n, distributors, &of_distributors, err);
 }

@@ -225,6 +225,13 @@ int node_sees_ingesters(struct node *n, uint32_t need, struct err *err)
     return 0;
 }
 
+static void on_join_failed(void *arg, const char *why)
+{
+    struct node *n = arg;
+    log_line(&n->log, LOG_ERROR, "cannot join the cluster", LOG_C("why", why));
+    node_quit(n, 1);
+}
+
 static int start(struct node *n, struct err *err)
 {
     n->priv->started = clock_mono_ms();
@@ -239,6 +246,7 @@ static int start(struct node *n, struct err *err)
         rc = http_server_start(n->http, err);
     if (rc == 0 && n->admin != NULL)
         rc = http_server_start(n->admin, err);
+    gossip_on_failure(n->gossip, on_join_failed, n);
     if (rc == 0)
         rc = gossip_start(n->gossip, err);
     if (rc == 0 && n->priv->hooks->start != NULL)

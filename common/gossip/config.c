@@ -1,5 +1,6 @@
 #include "gossip/config.h"
 
+#include "disco/entry.h"
 #include "gossip/addr.h"
 #include "gossip/core.h"
 
@@ -11,22 +12,38 @@ const struct conf_row gossip_rows[] = {
     CONF_BOOL_ROW(R, randomize_name, "randomize-node-name", "randomize_node_name", "true", 0,
                   "Add a random suffix to the name."),
     CONF_LIST_ROW(R, bind_addr, "bind-addr", "bind_addr", "", 0,
-                  "IP addresses to listen on for gossip. 0.0.0.0 when empty."),
+                  "IP addresses to listen on for gossip; may be given several times. All, IPv4 and "
+                  "IPv6, when empty."),
     CONF_U32_ROW(R, bind_port, "bind-port", "bind_port", "7946", 0,
                  "Port to listen on for gossip. 0: the kernel chooses."),
     CONF_STR_ROW(
         R, advertise_addr, "advertise-addr", "advertise_addr", "", 0,
         "IP address that others reach this member at. When empty, the bound one, or the "
-        "one on the route to the first address of -memberlist.join."),
+        "one on the route to -memberlist.join; the log says which and why."),
     CONF_U32_ROW(R, advertise_port, "advertise-port", "advertise_port", "0", 0,
                  "Port that others reach this member at. 0: the bound one."),
     CONF_LIST_ROW(R, join, "join", "join_members", "", 0,
-                  "Members to join, as ip:port; may be given several times. Tried until one "
+                  "Members to join: ip:port, host:port, dns+host:port, dnssrv+name or "
+                  "dnssrvnoa+name; may be given several times. Looked up again and tried until one "
                   "answers. Port 7946 when left out."),
     CONF_MS_ROW(R, join_backoff_min_ms, "min-join-backoff", "min_join_backoff", "1s",
                 CONF_ADVANCED, "Shortest pause between two rounds of joining."),
     CONF_MS_ROW(R, join_backoff_max_ms, "max-join-backoff", "max_join_backoff", "20s",
                 CONF_ADVANCED, "Longest pause between two rounds of joining."),
+    CONF_U32_ROW(R, join_retries, "max-join-retries", "max_join_retries", "10", CONF_ADVANCED,
+                 "Rounds of joining after the first one before -memberlist.abort-if-join-fails "
+                 "ends the process; without that, joining never ends. 0: no end either."),
+    CONF_BOOL_ROW(R, abort_join, "abort-if-join-fails", "abort_if_cluster_join_fails", "false",
+                  CONF_ADVANCED, "End the process when joining failed max-join-retries times."),
+    CONF_BOOL_ROW(R, abort_fast_join, "abort-if-fast-join-fails",
+                  "abort_if_cluster_fast_join_fails", "false", CONF_ADVANCED,
+                  "End the process when the first round of joining reaches too few members."),
+    CONF_U32_ROW(R, fast_join_min, "abort-if-fast-join-fails-min-nodes",
+                 "abort_if_cluster_fast_join_fails_min_nodes", "1", CONF_ADVANCED,
+                 "Members that the first round must reach with abort-if-fast-join-fails."),
+    CONF_LIST_ROW(R, rejoin, "rejoin-seed-nodes", "rejoin_seed_nodes", "", CONF_ADVANCED,
+                  "Members to rejoin at rejoin-interval instead of -memberlist.join; alone again, "
+                  "both are tried."),
     CONF_MS_ROW(R, rejoin_ms, "rejoin-interval", "rejoin_interval", "1m", 0,
                 "How often the list is joined anew once joined, so that the sides of a healed "
                 "partition find each other. 0: never."),
@@ -125,6 +142,20 @@ static int check_store(const struct gossip_config *c, struct err *err)
     return 0;
 }
 
+static int check_entries(const struct conf_list *list, const char *flag, struct err *err)
+{
+    for (size_t i = 0; i < list->count; i++)
+        for (struct str rest = str_c(list->items[i]), part; str_cut(&rest, ',', &part);) {
+            struct disco_entry entry;
+            part = str_trim(part);
+            if (part.len > 0 && disco_entry_parse(&entry, part, 1, err) != 0) {
+                (void)err_wrap(err, "-memberlist.%s", flag);
+                return ERR_INVAL;
+            }
+        }
+    return 0;
+}
+
 static int check_addresses(const struct gossip_config *c, struct err *err)
 {
     struct gossip_addr a;
@@ -136,14 +167,8 @@ static int check_addresses(const struct gossip_config *c, struct err *err)
         (gossip_addr_parse(&a, str_c(c->advertise_addr), 1) != 0 || a.port != 1))
         return err_set(err, ERR_INVAL, "-memberlist.advertise-addr: \"%s\" is no IP address",
                        c->advertise_addr);
-    for (size_t i = 0; i < c->join.count; i++)
-        if (gossip_addr_parse(&a, str_c(c->join.items[i]), 1) != 0)
-            return err_set(
-                err, ERR_INVAL,
-                "-memberlist.join: \"%s\" is no IP address with port; names are not looked up "
-                "by this version",
-                c->join.items[i]);
-    return 0;
+    int rc = check_entries(&c->join, "join", err);
+    return rc != 0 ? rc : check_entries(&c->rejoin, "rejoin-seed-nodes", err);
 }
 
 int gossip_config_validate(const void *at, struct err *err)
@@ -198,6 +223,8 @@ struct gossip_core_config gossip_config_core(const struct gossip_config *config)
                                            .log_longer_ms = config->beacon_log_ms};
     c.join.backoff_min_ms = config->join_backoff_min_ms;
     c.join.backoff_max_ms = config->join_backoff_max_ms;
+    c.join.fast_min = config->abort_fast_join ? config->fast_join_min : 0;
+    c.join.rounds_max = config->abort_join ? config->join_retries : 0;
     c.join.rejoin_ms = config->rejoin_ms;
     c.join.enough_factor = config->retransmit_factor;
     c.leave_ms = config->leave_ms;

@@ -1,7 +1,8 @@
 /* gossip/config.h - the options of -memberlist.*, under Pyroscope's names.
  *
- * Defaults are dskit's but for four: rejoin-interval is 1m (a healed partition finds itself),
- * max-join-backoff 20s and max-join-retries 0 (joining never gives up), max-concurrent-writes 32
+ * Defaults are dskit's but for these: rejoin-interval is 1m (a healed partition finds itself),
+ * max-join-backoff 20s (joining never gives up: max-join-retries only counts for
+ * abort-if-join-fails), bind-addr is all of both families, max-concurrent-writes 32
  * (a connection costs us no thread, and three dead addresses must not hold up everybody else's
  * packets). advertise-port counts without advertise-addr too.
  * Plain values, filled by conf. Tests: tests/unit/gossip/test_config.c. */
@@ -12,19 +13,25 @@
 #include <stdint.h>
 
 #include "conf/conf.h"
+#include "disco/config.h"
 
 struct gossip_core_config;
 
 struct gossip_config {
     const char *node_name; /* "": the host's name */
     bool randomize_name;
-    struct conf_list bind_addr; /* empty: 0.0.0.0 */
+    struct conf_list bind_addr; /* empty: all of both families */
     uint32_t bind_port;         /* 0: the kernel chooses */
     const char *advertise_addr; /* "": found out */
     uint32_t advertise_port;    /* 0: the bound one */
-    struct conf_list join;      /* literal addresses */
+    struct conf_list join;      /* see disco/entry.h */
+    struct conf_list rejoin;    /* empty: join */
     uint32_t join_backoff_min_ms, join_backoff_max_ms;
+    uint32_t join_retries; /* before abort_join ends the process; 0: no end */
+    bool abort_fast_join, abort_join;
+    uint32_t fast_join_min;
     uint32_t rejoin_ms;
+    struct disco_config dns; /* a section of its own: disco_rows */
     uint32_t stream_timeout_ms;
     uint32_t retransmit_factor;
     uint32_t pushpull_ms, gossip_ms, gossip_nodes;

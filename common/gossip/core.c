@@ -21,8 +21,6 @@ struct gossip_core {
     enum phase phase;
     mono_ms phase_due; /* latest end of the phase */
     bool was_joined;
-    mono_ms joining_since;
-    struct log_rate waiting_rate;
 };
 
 struct gossip_core_config gossip_core_config_default(void)
@@ -121,9 +119,13 @@ int gossip_core_seeds(struct gossip_core *c, const struct gossip_addr *seeds, si
     const struct member *self = members_self(memberlist_members(c->ml));
     c->now = now;
     int rc = join_set_seeds(c->join, seeds, count, &self->addr, now.mono);
-    c->was_joined = join_seeds(c->join) == 0;
-    c->joining_since = now.mono;
+    c->was_joined = join_is_joined(c->join);
     return rc;
+}
+
+void gossip_core_names(struct gossip_core *c, bool pending, bool missing, struct gossip_time now)
+{
+    join_set_names(c->join, pending, missing, now.mono);
 }
 
 /* --- joining -------------------------------------------------------------------------------- */
@@ -133,28 +135,15 @@ static bool is_alone(const struct gossip_core *c)
     return members_active_count(memberlist_members(c->ml)) <= 1;
 }
 
-enum { WAITING_LOG_MS = 15000, PATIENCE_MS = 2000 }; /* a cluster may be starting as a whole */
-
-/* Say once that we are in, and now and then that we are not. */
+/* Say once that we are in. */
 static void log_joining(struct gossip_core *c)
 {
-    size_t reached = join_reached(c->join), seeds = join_seeds(c->join);
-    uint64_t left_out = 0;
-    if (!c->was_joined && join_is_joined(c->join)) {
-        c->was_joined = true;
-        log_line(c->log, LOG_INFO, "joined the cluster", LOG_U("reached", reached),
-                 LOG_U("seeds", seeds),
-                 LOG_U("members", members_active_count(memberlist_members(c->ml))));
+    if (c->was_joined || !join_is_joined(c->join))
         return;
-    }
-    const struct gossip_addr *waiting = join_waiting_for(c->join);
-    if (c->was_joined || waiting == NULL || c->now.mono - c->joining_since < PATIENCE_MS ||
-        !log_rate_pass(&c->waiting_rate, c->now.mono, WAITING_LOG_MS, &left_out))
-        return;
-    char text[GOSSIP_ADDR_TEXT_MAX];
-    gossip_addr_text(waiting, text);
-    log_line(c->log, LOG_WARN, "not joined yet, trying on", LOG_U("reached", reached),
-             LOG_U("seeds", seeds), LOG_C("waiting_for", text));
+    c->was_joined = true;
+    log_line(c->log, LOG_INFO, "joined the cluster", LOG_U("reached", join_reached(c->join)),
+             LOG_U("seeds", join_seeds(c->join)),
+             LOG_U("members", members_active_count(memberlist_members(c->ml))));
 }
 
 static void join_more(struct gossip_core *c)

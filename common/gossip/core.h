@@ -52,6 +52,9 @@ void gossip_core_free(struct gossip_core **c); /* NULL-safe; leaves *c NULL */
 int gossip_core_seeds(struct gossip_core *c, const struct gossip_addr *seeds, size_t count,
                       struct gossip_time now);
 
+/* Names of the join list without an address; see join_set_names(). Before gossip_core_seeds(). */
+void gossip_core_names(struct gossip_core *c, bool pending, bool missing, struct gossip_time now);
+
 /* Do what the time demands, call watchers; when to call again. */
 void gossip_core_tick(struct gossip_core *c, struct gossip_time now);
 mono_ms gossip_core_due(const struct gossip_core *c);

@@ -1,12 +1,8 @@
 #include "gossip/gossip_uv.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -14,11 +10,16 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "gossip/core.h"
+#include "gossip/seeds_uv.h"
 #include "gossip/stats.h"
 #include "gossip/transport_uv.h"
 #include "net/loop.h"
 
-enum { LAST_PACKETS_MS = 1000 }; /* wait for packets that are on their way when all is told */
+enum {
+    LAST_PACKETS_MS = 1000, /* wait for packets that are on their way when all is told */
+    WAITING_LOG_MS = 15000, /* between lines that say that we have not joined */
+    PATIENCE_MS = 2000,     /* before the first one: a cluster may be starting as a whole */
+};
 
 struct gossip {
     struct loop *loop;
@@ -26,17 +27,22 @@ struct gossip {
     struct log log;
     struct gossip_core *core;
     struct transport *transport;
+    struct seeds *seeds;
     struct gossip_stats *stats;
     struct loop_timer *timer;
     bool pumping, started;
     void (*on_stopped)(void *arg);
     void *on_stopped_arg;
     bool stopping;
-    mono_ms over_at;
+    void (*on_failure)(void *arg, const char *why);
+    void *on_failure_arg;
+    mono_ms over_at, started_at;
+    struct log_rate waiting_rate;
+    uint64_t waiting_mark;
     struct gossip_addr self;
     pthread_mutex_t lock; /* of what other threads read, below */
     struct gossip_status status;
-    char waiting_for[GOSSIP_ADDR_TEXT_MAX];
+    struct buf waiting_for;
 };
 
 static struct gossip_time now_of(const struct gossip *g)
@@ -46,22 +52,37 @@ static struct gossip_time now_of(const struct gossip *g)
 
 /* --- the loop ------------------------------------------------------------------------------- */
 
+/* Say now and then that we have not joined, and whom we wait for. */
+static void log_waiting(struct gossip *g)
+{
+    uint64_t left_out = 0;
+    mono_ms now = loop_now(g->loop);
+    if (g->status.joined || !g->started || g->stopping || now - g->started_at < PATIENCE_MS ||
+        !log_rate_pass(&g->waiting_rate, now, WAITING_LOG_MS, &left_out))
+        return;
+    log_line(&g->log, LOG_WARN, "not joined yet, trying on", LOG_U("reached", g->status.reached),
+             LOG_U("of", g->status.seeds), LOG_S("waiting_for", buf_view(&g->waiting_for)));
+}
+
 static void publish(struct gossip *g)
 {
     const struct join *j = gossip_core_join(g->core);
     const struct members *m = memberlist_members(gossip_core_members(g->core));
-    const struct gossip_addr *waiting = join_waiting_for(j);
+    struct seeds_standing standing = seeds_standing(g->seeds, g->core);
     struct gossip_status s = {.joined = join_is_joined(j),
-                              .reached = (uint32_t)join_reached(j),
-                              .seeds = (uint32_t)join_seeds(j),
+                              .reached = standing.reached,
+                              .seeds = standing.entries,
                               .members = (uint32_t)members_active_count(m),
                               .health = members_awareness(m)};
     pthread_mutex_lock(&g->lock);
     g->status = s;
-    g->waiting_for[0] = '\0';
-    if (waiting != NULL)
-        gossip_addr_text(waiting, g->waiting_for);
+    if (g->waiting_mark != standing.mark) {
+        buf_clear(&g->waiting_for);
+        seeds_text(g->seeds, g->core, &g->waiting_for);
+        g->waiting_mark = standing.mark;
+    }
     pthread_mutex_unlock(&g->lock);
+    log_waiting(g);
 }
 
 static void perform(struct gossip *g, struct memberlist_action *a)
@@ -93,6 +114,8 @@ static void pump(struct gossip *g)
     if (g->pumping)
         return;
     g->pumping = true;
+    if (g->started && !g->stopping)
+        (void)seeds_give(g->seeds, g->core, now_of(g)); /* out of memory: next time */
     while (gossip_core_next(g->core, &a))
         perform(g, &a);
     g->pumping = false;
@@ -118,6 +141,29 @@ static void check_stopped(struct gossip *g)
         done(g->on_stopped_arg); /* may free g */
 }
 
+/* Joining has failed and the options say that this ends the process: once. */
+static void check_failure(struct gossip *g)
+{
+    enum join_failure how = join_failure(gossip_core_join(g->core));
+    void (*fn)(void *, const char *) = g->on_failure;
+    if (how == JOIN_NOT_FAILED || fn == NULL || g->stopping)
+        return;
+    g->on_failure = NULL;
+    fn(g->on_failure_arg, how == JOIN_FAST_FAILED
+                              ? "too few members of the join list were reached at the start "
+                                "(-memberlist.abort-if-fast-join-fails)"
+                              : "no member of the join list was reached in "
+                                "-memberlist.max-join-retries (-memberlist.abort-if-join-fails)");
+}
+
+/* The join list's names have other addresses. */
+static void on_seeds(void *arg)
+{
+    struct gossip *g = arg;
+    if (g->started)
+        loop_timer_start(g->timer, 0, 0);
+}
+
 static void on_timer(void *arg)
 {
     struct gossip *g = arg;
@@ -126,6 +172,7 @@ static void on_timer(void *arg)
     gossip_stats_update(g->stats, g->core, transport_stats(g->transport));
     publish(g);
     pump(g);
+    check_failure(g);
     check_stopped(g);
 }
 
@@ -168,129 +215,89 @@ static const struct transport_events transport_events = {.on_packet = on_packet,
                                                          .on_bytes = on_bytes,
                                                          .on_end = on_end};
 
-/* --- our own address ------------------------------------------------------------------------ */
-
-static bool is_unspecified(const struct gossip_addr *a)
-{
-    static const uint8_t zero[16];
-    size_t v4 = gossip_addr_is_v4(a) ? 12 : 0;
-    return memcmp(a->ip + v4, zero + v4, 16 - v4) == 0;
-}
-
-/* Of a socket address; ERR_INVAL for families other than IP. */
-static int of_sockaddr(struct gossip_addr *out, const struct sockaddr *sa)
-{
-    char text[INET6_ADDRSTRLEN];
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)sa;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)sa;
-    const void *ip = sa->sa_family == AF_INET    ? (const void *)&v4->sin_addr
-                     : sa->sa_family == AF_INET6 ? (const void *)&v6->sin6_addr
-                                                 : NULL;
-    if (ip == NULL || inet_ntop(sa->sa_family, ip, text, sizeof text) == NULL)
-        return ERR_INVAL;
-    if (sa->sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr))
-        return ERR_INVAL;
-    return gossip_addr_parse(out, str_c(text), 0);
-}
-
-/* The address that the kernel would send from towards `to`: no packet is sent. */
-static int address_towards(struct gossip_addr *out, const struct gossip_addr *to)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(to->port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(to->port)};
-    struct sockaddr_storage bound = {0};
-    socklen_t size = sizeof bound;
-    bool is_v4 = gossip_addr_is_v4(to);
-    memcpy(&v4.sin_addr, to->ip + (is_v4 ? to->size - 4 : 0), 4);
-    memcpy(&v6.sin6_addr, to->ip, 16);
-    int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return ERR_IO;
-    const void *peer = is_v4 ? (const void *)&v4 : (const void *)&v6;
-    int rc = ERR_IO;
-    if (connect(fd, peer, is_v4 ? sizeof v4 : sizeof v6) == 0 &&
-        getsockname(fd, (struct sockaddr *)(void *)&bound, &size) == 0)
-        rc = of_sockaddr(out, (const struct sockaddr *)(const void *)&bound);
-    close(fd);
-    return rc;
-}
-
-static bool is_loopback(const struct gossip_addr *a)
-{
-    static const uint8_t one[16] = {[15] = 1};
-    return gossip_addr_is_v4(a) ? a->ip[12] == 127 : memcmp(a->ip, one, 16) == 0;
-}
-
-/* The first address of this host that others could reach; IPv4 is preferred. */
-static int address_of_host(struct gossip_addr *out)
-{
-    struct ifaddrs *list = NULL;
-    int rc = ERR_NOENT;
-    if (getifaddrs(&list) != 0)
-        return ERR_IO;
-    for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
-        struct gossip_addr a;
-        if (i->ifa_addr == NULL || of_sockaddr(&a, i->ifa_addr) != 0 || is_loopback(&a))
-            continue;
-        if (rc != 0 || (gossip_addr_is_v4(&a) && !gossip_addr_is_v4(out)))
-            *out = a;
-        rc = 0;
-    }
-    freeifaddrs(list);
-    return rc;
-}
-
-/* What to announce: what was asked for, the bound address, the one on the way to a seed, the
- * host's first; and why, for the log. */
-static const char *choose_self(struct gossip *g, const struct gossip_addr *bound)
-{
-    struct gossip_addr seed;
-    const struct gossip_config *c = g->cfg;
-    if (c->advertise_addr[0] != '\0' &&
-        gossip_addr_parse(&g->self, str_c(c->advertise_addr), 0) == 0)
-        return "-memberlist.advertise-addr";
-    if (!is_unspecified(bound)) {
-        g->self = *bound;
-        return "the address listened on";
-    }
-    for (size_t i = 0; i < c->join.count; i++)
-        if (gossip_addr_parse(&seed, str_c(c->join.items[i]), 7946) == 0 &&
-            address_towards(&g->self, &seed) == 0)
-            return "the address on the route to a member of the join list";
-    if (address_of_host(&g->self) == 0)
-        return "the first address of this host";
-    (void)gossip_addr_parse(&g->self, STR("127.0.0.1"), 0);
-    return "no other address found: only this host can reach it";
-}
-
 /* --- life ----------------------------------------------------------------------------------- */
 
+static int listen_on(struct gossip *g, const struct gossip_addr *ip, uint16_t *port,
+                     struct err *err)
+{
+    char text[GOSSIP_ADDR_TEXT_MAX];
+    int rc = transport_listen(g->transport, ip, port, err);
+    gossip_addr_ip_text(ip, text);
+    if (rc != 0)
+        (void)err_wrap(err, "gossip on %s port %u", text, (unsigned)*port);
+    return rc;
+}
+
+/* Without -memberlist.bind-addr: all addresses of both families, or of IPv4 where there is no
+ * other. */
+static int listen_any(struct gossip *g, struct gossip_addr *ip, uint16_t *port, struct err *err)
+{
+    (void)gossip_addr_parse(ip, STR("::"), 0);
+    int rc = listen_on(g, ip, port, err);
+    if (rc == 0 || rc == ERR_EXIST || rc == ERR_NOMEM)
+        return rc;
+    err_reset(err);
+    (void)gossip_addr_parse(ip, STR("0.0.0.0"), 0);
+    return listen_on(g, ip, port, err);
+}
+
+static bool binds(const struct gossip_config *c, const char *text)
+{
+    for (size_t i = 0; i < c->bind_addr.count; i++)
+        if (strcmp(c->bind_addr.items[i], text) == 0)
+            return true;
+    return false;
+}
+
 /* Listen on all addresses of the config; the first one decides about a port of 0. */
-static int listen_all(struct gossip *g, struct err *err)
+static int listen_all(struct gossip *g, struct gossip_addr *first, uint16_t *port,
+                      struct err *err)
 {
     const struct gossip_config *c = g->cfg;
-    struct gossip_addr first = {0};
-    uint16_t port = (uint16_t)c->bind_port;
-    for (size_t i = 0; i == 0 || i < c->bind_addr.count; i++) {
-        const char *text = c->bind_addr.count == 0 ? "0.0.0.0" : c->bind_addr.items[i];
+    int rc = c->bind_addr.count == 0 ? listen_any(g, first, port, err) : 0;
+    for (size_t i = 0; rc == 0 && i < c->bind_addr.count; i++) {
+        const char *text = c->bind_addr.items[i];
         struct gossip_addr ip;
+        if (strcmp(text, "0.0.0.0") == 0 && binds(c, "::"))
+            continue; /* which takes IPv4 too */
         if (gossip_addr_parse(&ip, str_c(text), 0) != 0)
             return err_set(err, ERR_INVAL, "memberlist.bind-addr: \"%s\"", text);
-        int rc = transport_listen(g->transport, &ip, &port, err);
-        if (rc != 0) {
-            (void)err_wrap(err, "gossip on %s port %u", text, (unsigned)port);
-            return rc;
-        }
-        first = i == 0 ? ip : first;
+        rc = listen_on(g, &ip, port, err);
+        *first = first->size == 0 ? ip : *first;
     }
-    const char *why = choose_self(g, &first);
-    char text[GOSSIP_ADDR_TEXT_MAX];
-    g->self.port = c->advertise_port != 0 ? (uint16_t)c->advertise_port : port;
-    transport_set_self(g->transport, &g->self);
-    gossip_addr_text(&g->self, text);
-    log_line(&g->log, LOG_INFO, "gossip listens", LOG_U("port", port), LOG_C("announced", text),
-             LOG_C("because", why));
-    return 0;
+    return rc;
+}
+
+/* What is bound, as far as the choice of our own address depends on it. */
+static struct gossip_addr to_be_bound(const struct gossip_config *c)
+{
+    struct gossip_addr a = {0};
+    if (c->bind_addr.count == 0 || gossip_addr_parse(&a, str_c(c->bind_addr.items[0]), 0) != 0)
+        (void)gossip_addr_parse(&a, STR("::"), 0);
+    return a;
+}
+
+/* Choose our address, then listen: until the core is there nobody may call. */
+static int announce(struct gossip *g, struct err *err)
+{
+    const struct gossip_config *c = g->cfg;
+    struct gossip_addr bound = to_be_bound(c), first = {0};
+    uint16_t port = (uint16_t)c->bind_port;
+    struct buf why = {0};
+    char text[GOSSIP_ADDR_TEXT_MAX], on[GOSSIP_ADDR_TEXT_MAX];
+    seeds_choose_self(g->seeds, &bound, &g->self, &why);
+    int rc = listen_all(g, &first, &port, err);
+    if (rc == 0) {
+        g->self.port = c->advertise_port != 0 ? (uint16_t)c->advertise_port : port;
+        transport_set_self(g->transport, &g->self);
+        first.port = port;
+        gossip_addr_text(&g->self, text);
+        gossip_addr_text(&first, on);
+        log_line(&g->log, LOG_INFO, "gossip listens", LOG_C("on", on), LOG_U("port", port),
+                 LOG_C("announced", text), LOG_S("because", buf_view(&why)));
+    }
+    buf_reset(&why);
+    return rc;
 }
 
 /* The member's name, with the suffix that keeps a restarted one apart from its dead former self. */
@@ -324,7 +331,9 @@ static int make_parts(struct gossip *g, struct metrics *metrics, struct err *err
     if (transport_init(&g->transport, g->loop, &tc, &transport_events, g, &g->log) != 0 ||
         loop_timer_init(&g->timer, g->loop, on_timer, g) != 0)
         return err_set(err, ERR_NOMEM, "gossip");
-    rc = listen_all(g, err);
+    rc = seeds_init(&g->seeds, g->loop, c, on_seeds, g, &g->log, metrics, err);
+    if (rc == 0)
+        rc = announce(g, err);
     if (rc != 0)
         return rc;
     make_name(c, name, sizeof name);
@@ -360,33 +369,33 @@ void gossip_free(struct gossip **g)
 {
     if (*g == NULL)
         return;
+    seeds_free(&(*g)->seeds);
     loop_timer_free(&(*g)->timer);
     transport_free(&(*g)->transport);
     gossip_core_free(&(*g)->core);
     gossip_stats_free(&(*g)->stats);
     pthread_mutex_destroy(&(*g)->lock);
+    buf_reset(&(*g)->waiting_for);
     mem_free(*g);
     *g = NULL;
 }
 
 int gossip_start(struct gossip *g, struct err *err)
 {
-    const struct conf_list *list = &g->cfg->join;
-    struct gossip_addr *seeds = mem_calloc(list->count + 1, sizeof *seeds);
-    size_t count = 0;
-    if (seeds == NULL)
-        return err_set(err, ERR_NOMEM, "gossip");
-    for (size_t i = 0; i < list->count; i++)
-        if (gossip_addr_parse(&seeds[count], str_c(list->items[i]), 7946) == 0)
-            count++;
-    int rc = gossip_core_seeds(g->core, seeds, count, now_of(g));
-    mem_free(seeds);
+    g->started_at = loop_now(g->loop);
+    int rc = seeds_give(g->seeds, g->core, now_of(g));
     if (rc != 0)
         return err_set(err, rc, "gossip: list of members to join");
     g->started = true;
     publish(g);
     loop_timer_start(g->timer, 0, 0);
     return 0;
+}
+
+void gossip_on_failure(struct gossip *g, void (*fn)(void *arg, const char *why), void *arg)
+{
+    g->on_failure = fn;
+    g->on_failure_arg = arg;
 }
 
 void gossip_stop(struct gossip *g, void (*done)(void *arg), void *arg)
@@ -470,8 +479,8 @@ void gossip_status_text(const struct gossip *g, struct buf *out)
         buf_printf(out, "no -memberlist.join, so others have to join this one");
     else
         buf_printf(out, "joined %u of %u", g->status.reached, g->status.seeds);
-    if (!g->status.joined && g->waiting_for[0] != '\0')
-        buf_printf(out, ", waiting for %s", g->waiting_for);
+    if (g->waiting_for.size > 0)
+        buf_printf(out, ", waiting for %.*s", STR_ARG(buf_view(&g->waiting_for)));
     pthread_mutex_unlock(lock);
 }
 

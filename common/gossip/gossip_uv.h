@@ -35,7 +35,9 @@ struct log;
 struct loop;
 struct metrics;
 
-/* A member that listens, but speaks to nobody yet. config (validated), log and loop must outlive
+/* A member that listens, but speaks to nobody yet. Where the address to announce depends on a name
+ * of the join list it turns the loop for up to three seconds, so nobody may be on the loop who must
+ * not be called yet. config (validated), log and loop must outlive
  * it; metrics (may be NULL) too. ERR_EXIST (address in use), ERR_INVAL, ERR_IO, ERR_NOMEM with
  * *out untouched. */
 int gossip_init(struct gossip **out, struct loop *loop, const struct gossip_config *config,
@@ -50,6 +52,10 @@ int gossip_watch(struct gossip *g, struct str key, kv_watch_fn fn, void *arg);
 
 /* Begin to join, which goes on in the background until it succeeds, for ever. ERR_NOMEM. */
 int gossip_start(struct gossip *g, struct err *err);
+
+/* Have fn called, once, when joining has failed and -memberlist.abort-if-... says that this is to
+ * end the process. Before gossip_start(). */
+void gossip_on_failure(struct gossip *g, void (*fn)(void *arg, const char *why), void *arg);
 
 /* The value of a key, tombstones included; NULL: none. Borrowed until the loop's next turn or the
  * next change. */
@@ -66,8 +72,8 @@ int gossip_cas_from(struct gossip *g, struct str key, const char *codec, kv_edit
 
 /* How it stands. */
 struct gossip_status {
-    bool joined;           /* a seed was reached, or there are none */
-    uint32_t reached, seeds; /* "joined N of M" */
+    bool joined; /* somebody of the join list was reached, or it names nobody but us */
+    uint32_t reached, seeds; /* entries of the join list: "joined N of M" */
     uint32_t members;      /* alive and suspect ones, ourselves included */
     uint32_t health;       /* 0: well */
 };
@@ -75,7 +81,8 @@ struct gossip_status {
 /* Any thread, without waiting. */
 void gossip_status(const struct gossip *g, struct gossip_status *out);
 
-/* "joined 1 of 3, waiting for 10.0.0.5:7946" into buf; for /ready and logs. */
+/* "joined 1 of 3, waiting for dns+a:7946 (NXDOMAIN: no such name), 10.0.0.5:7946 (no answer to
+ * gossip)" into buf; for /ready and logs. */
 void gossip_status_text(const struct gossip *g, struct buf *out);
 
 /* What we announce, and under which name. Any thread. */

@@ -8,7 +8,7 @@ enum { ANSWER_MS = 60000 }; /* an exchange has deadlines of its own: this one is
 
 struct seed {
     struct gossip_addr addr;
-    bool reached; /* ever */
+    bool tried, reached; /* ever */
 };
 
 struct join {
@@ -23,7 +23,11 @@ struct join {
     mono_ms tag_due; /* when to stop waiting for its answer */
     uint64_t backoff; /* the next pause is drawn from [backoff, twice that) */
     bool joined;
+    bool spread; /* the first rejoin has got its random time */
     mono_ms due; /* of the next round */
+    bool pending, missing; /* names without an address */
+    uint64_t rounds, ended; /* begun; and ended with all names looked up */
+    enum join_failure failure;
 };
 
 int join_init(struct join **out, const struct join_config *config, struct rng *rng, mono_ms now)
@@ -60,7 +64,7 @@ int join_set_seeds(struct join *j, const struct gossip_addr *seeds, size_t count
                    const struct gossip_addr *self, mono_ms now)
 {
     struct seed *fresh = mem_calloc(count + 1, sizeof *fresh);
-    size_t kept = 0;
+    size_t kept = 0, known = 0;
     if (fresh == NULL)
         return ERR_NOMEM;
     for (size_t i = 0; i < count; i++) {
@@ -68,17 +72,32 @@ int join_set_seeds(struct join *j, const struct gossip_addr *seeds, size_t count
             continue;
         fresh[kept].addr = seeds[i];
         for (size_t k = 0; k < j->count; k++)
-            if (j->seeds[k].reached && gossip_addr_eq(&j->seeds[k].addr, &seeds[i]))
-                fresh[kept].reached = true;
+            if (gossip_addr_eq(&j->seeds[k].addr, &seeds[i])) {
+                fresh[kept] = j->seeds[k];
+                known++;
+            }
         kept++;
+    }
+    if (kept == j->count && known == kept) {
+        mem_free(fresh); /* the same: the running round goes on */
+        return 0;
     }
     mem_free(j->seeds);
     j->seeds = fresh;
     j->count = kept;
     j->in_round = false;
     j->tag = 0;
-    j->due = now;
+    if (!j->joined)
+        j->due = now;
     return 0;
+}
+
+void join_set_names(struct join *j, bool pending, bool missing, mono_ms now)
+{
+    if (j->count == 0 && missing && !pending && (j->pending || !j->missing))
+        j->due = now;
+    j->pending = pending;
+    j->missing = missing;
 }
 
 static void shuffle(struct join *j)
@@ -99,16 +118,29 @@ static mono_ms pause_ms(struct join *j)
     return (mono_ms)(ms < j->cfg.backoff_max_ms ? ms : j->cfg.backoff_max_ms);
 }
 
+/* Does the end of this round call for the end of the process? */
+static void judge(struct join *j)
+{
+    if (j->pending || (j->count == 0 && !j->missing))
+        return;
+    j->ended++;
+    if (j->ended == 1 && join_reached(j) < j->cfg.fast_min)
+        j->failure = JOIN_FAST_FAILED;
+    else if (j->cfg.rounds_max > 0 && j->ended > j->cfg.rounds_max && !j->joined)
+        j->failure = JOIN_ROUNDS_FAILED;
+}
+
 static void round_end(struct join *j, mono_ms now)
 {
     j->in_round = false;
+    judge(j);
     if (j->hits == 0) {
         j->due = now + pause_ms(j);
         return;
     }
     j->backoff = j->cfg.backoff_min_ms;
-    bool first = !j->joined;
-    j->joined = true;
+    bool first = !j->spread;
+    j->spread = true;
     if (j->cfg.rejoin_ms == 0)
         j->due = MONO_NEVER;
     else if (first) /* spread the members of a cluster that started together */
@@ -121,7 +153,7 @@ bool join_next(struct join *j, bool alone, mono_ms now, struct gossip_addr *to, 
 {
     if (j->tag != 0 && j->tag_due <= now)
         join_done(j, j->tag, false, now);
-    if (j->tag != 0 || j->count == 0)
+    if (j->tag != 0 || (j->count == 0 && (j->pending || !j->missing)))
         return false;
     if (!j->in_round) {
         if (alone && j->joined && j->due > now + j->cfg.backoff_max_ms)
@@ -130,8 +162,14 @@ bool join_next(struct join *j, bool alone, mono_ms now, struct gossip_addr *to, 
             return false;
         shuffle(j);
         j->in_round = true;
+        j->rounds++;
         j->at = j->hits = 0;
     }
+    if (j->count == 0) {
+        round_end(j, now);
+        return false;
+    }
+    j->seeds[j->at].tried = true;
     *to = j->seeds[j->at].addr;
     *tag = j->tag = ++j->last_tag;
     j->tag_due = now + ANSWER_MS;
@@ -140,7 +178,7 @@ bool join_next(struct join *j, bool alone, mono_ms now, struct gossip_addr *to, 
 
 mono_ms join_due(const struct join *j)
 {
-    if (j->count == 0)
+    if (j->count == 0 && (j->pending || !j->missing))
         return MONO_NEVER;
     if (j->tag != 0)
         return j->tag_due;
@@ -154,10 +192,13 @@ void join_done(struct join *j, uint64_t tag, bool reached, mono_ms now)
     j->tag = 0;
     if (reached) {
         j->seeds[j->at].reached = true;
+        j->joined = true;
         j->hits++;
     }
     j->at++;
-    if (j->at == j->count || j->hits >= bcast_limit(j->cfg.enough_factor, j->count))
+    size_t enough = bcast_limit(j->cfg.enough_factor, j->count);
+    enough = enough < j->cfg.fast_min ? j->cfg.fast_min : enough;
+    if (j->at == j->count || j->hits >= enough)
         round_end(j, now);
 }
 
@@ -174,15 +215,32 @@ size_t join_seeds(const struct join *j)
     return j->count;
 }
 
-bool join_is_joined(const struct join *j)
-{
-    return j->count == 0 || join_reached(j) > 0;
-}
-
-const struct gossip_addr *join_waiting_for(const struct join *j)
+enum join_seed join_seed_of(const struct join *j, const struct gossip_addr *seed)
 {
     for (size_t i = 0; i < j->count; i++)
-        if (!j->seeds[i].reached)
-            return &j->seeds[i].addr;
-    return NULL;
+        if (gossip_addr_eq(&j->seeds[i].addr, seed))
+            return j->seeds[i].reached ? JOIN_REACHED
+                   : j->seeds[i].tried ? JOIN_UNREACHED
+                                       : JOIN_UNTRIED;
+    return JOIN_NO_SEED;
+}
+
+bool join_is_joined(const struct join *j)
+{
+    return join_was_joined(j) || (j->count == 0 && !j->missing);
+}
+
+bool join_was_joined(const struct join *j)
+{
+    return j->joined;
+}
+
+uint64_t join_rounds(const struct join *j)
+{
+    return j->rounds;
+}
+
+enum join_failure join_failure(const struct join *j)
+{
+    return j->failure;
 }

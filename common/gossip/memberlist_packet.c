@@ -447,6 +447,7 @@ void memberlist_on_packet(struct memberlist *ml, const struct gossip_addr *from,
 {
     struct incoming in = {ml, from, 0};
     ml->now = now;
+    members_heard(ml->members, now);
     int rc = packet_strip_label(&bytes, ml->cfg.label, ml->cfg.any_label);
     if (rc == ERR_DENIED) {
         ml->stats.packets_foreign++;

@@ -449,6 +449,7 @@ void memberlist_on_bytes(struct memberlist *ml, uint32_t stream, struct str byte
 {
     struct stream *s = stream_get(ml, stream);
     ml->now = now;
+    members_heard(ml->members, now);
     if (s == NULL || bytes.len == 0)
         return;
     size_t before = s->in.size;

@@ -11,7 +11,11 @@
 
 const uint8_t member_vsn[MEMBER_VSN_SIZE] = {1, 5, 2, 0, 0, 0};
 
-enum { CONFIRMATIONS_MAX = 8, CONFLICT_LOG_MS = 60000 };
+enum {
+    CONFIRMATIONS_MAX = 8,
+    CONFLICT_LOG_MS = 60000,
+    SILENCE_PROBES = 3, /* intervals without anything coming in: it is our fault */
+};
 
 /* A running accusation: its time shrinks with every independent confirmation. */
 struct suspicion {
@@ -33,6 +37,7 @@ struct members {
     struct member *self;
     bool leaving;
     uint32_t awareness;
+    mono_ms heard; /* when something came in last */
     struct members_stats stats;
     struct log_rate conflict_rate;
 };
@@ -143,7 +148,8 @@ int members_init(struct members **out, const struct members_config *config, stru
     struct members *m = mem_zalloc(sizeof *m);
     if (m == NULL)
         return err_set(err, ERR_NOMEM, "member table");
-    *m = (struct members){.cfg = *config, .queue = queue, .rng = rng, .log = log};
+    *m = (struct members){
+        .cfg = *config, .queue = queue, .rng = rng, .log = log, .heard = now};
     struct msg_alive a = {.incarnation = 1,
                           .node = config->name,
                           .ip = gossip_addr_ip(&config->addr),
@@ -339,11 +345,30 @@ static bool suspicion_confirm(struct suspicion *s, struct str from)
     return true;
 }
 
+/* An accusation that was refuted long ago: whoever spreads it missed the refutation, which is told
+ * no more. Tell it again. */
+static int repeat_refutation(struct members *m, const struct member *n)
+{
+    char ip[GOSSIP_ADDR_TEXT_MAX];
+    if (n->state != MEMBER_ALIVE || m->leaving)
+        return 0;
+    struct msg_alive a = {.incarnation = n->incarnation,
+                          .node = n->name,
+                          .ip = gossip_addr_ip(&n->addr),
+                          .port = n->addr.port,
+                          .meta = n->meta,
+                          .vsn = str_of(n->vsn, MEMBER_VSN_SIZE)};
+    gossip_addr_ip_text(&n->addr, ip); /* as refute() names its own */
+    return announce_alive(m, n == m->self ? str_c(ip) : n->name, &a);
+}
+
 int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms now)
 {
     struct member *n = map_get(m->by_name, s->node);
-    if (n == NULL || s->incarnation < n->incarnation)
+    if (n == NULL)
         return 0;
+    if (s->incarnation < n->incarnation)
+        return repeat_refutation(m, n);
     if (n->suspicion != NULL)
         return suspicion_confirm(n->suspicion, s->from) ? announce_accuse(m, false, s, NULL) : 0;
     if (n->state != MEMBER_ALIVE)
@@ -378,8 +403,10 @@ static int dead_apply(struct members *m, struct member *n, const struct msg_accu
 int members_on_dead(struct members *m, const struct msg_accuse *d, mono_ms now)
 {
     struct member *n = map_get(m->by_name, d->node);
-    if (n == NULL || d->incarnation < n->incarnation)
+    if (n == NULL)
         return 0;
+    if (d->incarnation < n->incarnation)
+        return repeat_refutation(m, n);
     suspicion_end(m, n);
     if (n->state == MEMBER_DEAD || n->state == MEMBER_LEFT)
         return 0;
@@ -407,6 +434,22 @@ int members_leave(struct members *m, mono_ms now, uint64_t *id)
 bool members_is_leaving(const struct members *m)
 {
     return m->leaving;
+}
+
+void members_heard(struct members *m, mono_ms now)
+{
+    mono_ms silence = now - m->heard;
+    m->heard = now;
+    if (silence <= SILENCE_PROBES * (mono_ms)m->cfg.probe_interval_ms)
+        return;
+    for (size_t i = 0; i < m->count && m->suspects > 0; i++) {
+        struct suspicion *s = m->list[i]->suspicion;
+        if (s == NULL)
+            continue;
+        mono_ms began = now - silence > s->start ? now - silence : s->start;
+        s->start += now - began;
+        s->due += now - began;
+    }
 }
 
 void members_tick(struct members *m, mono_ms now)

@@ -75,6 +75,11 @@ int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now);
 int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms now);
 int members_on_dead(struct members *m, const struct msg_accuse *d, mono_ms now);
 
+/* Something came in, whatever it was. After a silence of several probes it was we who were cut off
+ * or stood still: the accused could not answer us, so the silence does not count for running
+ * suspicions. Else the confirmations that come in at its end would let them run out at once. */
+void members_heard(struct members *m, mono_ms now);
+
 /* Declare those dead whose suspicion has run out. */
 void members_tick(struct members *m, mono_ms now);
 

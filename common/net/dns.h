@@ -28,6 +28,7 @@ struct dns_config {
     const char *resolv_conf;    /* NULL: /etc/resolv.conf; outlives the struct dns */
     bool no_hosts;              /* do not look into /etc/hosts */
     uint32_t timeout_ms;        /* for the first answer of a server; 0: 2000 */
+    uint32_t look_ms;           /* least time between looks at resolv.conf; 0: 5000 */
 };
 
 /* What came of a query; valid during the call. */

@@ -41,6 +41,7 @@ struct dns_records {
  * cut off; ERR_NOMEM; *out is all-zero then. */
 int dns_msg_read(struct str msg, enum dns_type type, struct dns_records *out);
 
+/* Give the memory back. */
 void dns_records_reset(struct dns_records *r);
 
 #endif

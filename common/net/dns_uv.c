@@ -71,7 +71,7 @@ struct dns {
     char *servers; /* comma list; NULL: those of resolv.conf */
     const char *resolv_conf;
     bool no_hosts;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms, look_ms;
     struct file_mark mark;
     mono_ms look_due;
     struct list channels; /* the newest first; older ones end with their last answer */
@@ -243,7 +243,7 @@ static struct channel *channel_now(struct dns *d)
     struct channel *newest = LIST_ITEM(list_first(&d->channels), struct channel, link);
     if (now < d->look_due)
         return newest;
-    d->look_due = now + LOOK_MS;
+    d->look_due = now + d->look_ms;
     struct file_mark mark = mark_of(d->resolv_conf == NULL ? "/etc/resolv.conf" : d->resolv_conf);
     if (mark_eq(&mark, &d->mark) || channel_add(d) != 0)
         return newest;
@@ -482,7 +482,8 @@ int dns_init(struct dns **out, struct loop *l, const struct dns_config *config, 
     *d = (struct dns){.loop = l,
                       .resolv_conf = config->resolv_conf,
                       .no_hosts = config->no_hosts,
-                      .timeout_ms = config->timeout_ms == 0 ? TIMEOUT_MS : config->timeout_ms};
+                      .timeout_ms = config->timeout_ms == 0 ? TIMEOUT_MS : config->timeout_ms,
+                      .look_ms = config->look_ms == 0 ? LOOK_MS : config->look_ms};
     list_init(&d->channels);
     list_init(&d->open);
     list_init(&d->done);
@@ -493,7 +494,7 @@ int dns_init(struct dns **out, struct loop *l, const struct dns_config *config, 
         rc = err_set(err, ERR_NOMEM, "DNS");
     if (rc == 0) {
         d->mark = mark_of(d->resolv_conf == NULL ? "/etc/resolv.conf" : d->resolv_conf);
-        d->look_due = loop_now(l) + LOOK_MS;
+        d->look_due = loop_now(l) + d->look_ms;
         rc = channel_add(d);
         if (rc != 0)
             (void)err_set(err, rc, "DNS: %s", err_text(rc));

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "net/addr.h"
 #include "net/http.h"
 #include "net/loop.h"
 
@@ -26,6 +27,24 @@ struct http_client_config {
     uint32_t connect_ms;           /* [2 s] */
     const char *user_agent;        /* static ["emberring"] */
     const char *ca_file;           /* PEM; NULL: the system's */
+};
+
+/* The way to a server, where it is not the plain one: TLS of its own, a proxy, redirects, an
+ * address found by other means. All-zero is the plain one. Everything is borrowed until the
+ * callback or the cancel; connections are shared only between calls whose roots and certificates
+ * are equal byte for byte, so that a renewed certificate is used by the next call. */
+struct http_way {
+    struct str ca_pem;            /* roots that are trusted; "": the system's */
+    struct str cert_pem, key_pem; /* ours, or both "" */
+    const char *server_name;      /* for SNI and its certificate; NULL: the URL's host */
+    bool insecure_skip_verify;
+    uint8_t tls_min;          /* 10, 11, 12, 13 for TLS 1.0 to 1.3; 0: 1.2 */
+    uint8_t redirects_max;    /* followed; 0: a redirect is the answer */
+    const char *proxy;        /* URL; NULL: none */
+    const char *no_proxy;     /* comma list of hosts; NULL: none */
+    const struct http_field *proxy_headers; /* for its CONNECT */
+    size_t proxy_header_count;
+    const struct addr *connect_to; /* where to connect, whatever the URL's host says; NULL */
 };
 
 /* How a call ended. Everything is valid during the callback. */
@@ -51,6 +70,7 @@ struct http_ask {
     struct str body;
     mono_ms deadline;      /* absolute; MONO_NEVER: none */
     size_t response_max;   /* bytes of body [64 MiB] */
+    const struct http_way *way; /* NULL: the plain one; until the callback or the cancel */
     http_result_fn done;   /* on the loop's thread, once, never from inside http_call_start() */
     void *arg;
 };

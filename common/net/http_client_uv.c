@@ -5,9 +5,8 @@
  * curl tells which sockets it waits for and when it wants to be woken; libuv does both. Handles are
  * kept for the next call. Nothing is taken out of the multi handle inside one of curl's callbacks,
  * which it forbids. */
-#include "net/http_client.h"
+#include "net/http_client_priv.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
 #include <string.h>
 #include <uv.h>
@@ -44,7 +43,7 @@ struct http_call {
     struct list link;
     struct http_client *client;
     CURL *easy;
-    struct curl_slist *headers;
+    struct http_call_lists lists;
     struct buf body, head; /* head: header lines, each name NUL value NUL */
     unsigned header_count;
     size_t response_max;
@@ -195,11 +194,19 @@ static size_t on_header(char *data, size_t one, size_t size, void *arg)
     return size;
 }
 
+static void free_lists(struct http_call *call)
+{
+    curl_slist_free_all(call->lists.headers);
+    curl_slist_free_all(call->lists.proxy_headers);
+    curl_slist_free_all(call->lists.connect_to);
+    call->lists = (struct http_call_lists){NULL, NULL, NULL};
+}
+
 static void call_free(struct http_call *call)
 {
     if (call->easy != NULL)
         curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->headers);
+    free_lists(call);
     buf_reset(&call->body);
     buf_reset(&call->head);
     mem_free(call);
@@ -212,8 +219,7 @@ static void call_end(struct http_call *call)
     curl_multi_remove_handle(c->multi, call->easy);
     list_remove(&call->link);
     c->inflight--;
-    curl_slist_free_all(call->headers);
-    call->headers = NULL;
+    free_lists(call);
     buf_reset(&call->body);
     if (c->closing || c->kept_count >= KEPT_MAX) {
         call_free(call);
@@ -361,53 +367,19 @@ static void look_for_overdue(struct http_client *c)
 
 /* --- starting ------------------------------------------------------------------------------ */
 
-static int add_header(struct http_call *call, struct str name, struct str value)
-{
-    char small[512];
-    size_t size = name.len + value.len + 3;
-    if (name.len == 0 || (value.len > 0 && (memchr(value.data, '\n', value.len) != NULL ||
-                                            memchr(value.data, '\r', value.len) != NULL ||
-                                            memchr(value.data, '\0', value.len) != NULL)))
-        return ERR_INVAL;
-    char *line = size <= sizeof small ? small : mem_alloc(size);
-    if (line == NULL)
-        return ERR_NOMEM;
-    memcpy(line, name.data, name.len);
-    /* "Name;" is how curl is told to send a header without a value. */
-    line[name.len] = value.len > 0 ? ':' : ';';
-    line[name.len + 1] = value.len > 0 ? ' ' : '\0';
-    if (value.len > 0)
-        memcpy(line + name.len + 2, value.data, value.len);
-    line[size - 1] = '\0';
-    struct curl_slist *more = curl_slist_append(call->headers, line);
-    if (line != small)
-        mem_free(line);
-    if (more == NULL)
-        return ERR_NOMEM;
-    call->headers = more;
-    return 0;
-}
-
 static int add_headers(struct http_call *call, const struct http_ask *ask)
 {
-    for (size_t i = 0; i < ask->header_count; i++) {
-        int rc = add_header(call, ask->headers[i].name, ask->headers[i].value);
-        if (rc != 0)
-            return rc;
-    }
+    struct curl_slist **list = &call->lists.headers;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < ask->header_count; i++)
+        rc = http_lists_add(list, ask->headers[i].name, ask->headers[i].value);
     /* Without this, curl waits up to a second for a 100 before larger bodies. */
-    struct curl_slist *more = curl_slist_append(call->headers, "Expect:");
-    if (more == NULL)
-        return ERR_NOMEM;
-    call->headers = more;
-    if (ask->method != HTTP_GET &&
-        http_field_get(ask->headers, ask->header_count, "Content-Type").data == NULL) {
-        more = curl_slist_append(call->headers, "Content-Type:"); /* not curl's guess */
-        if (more == NULL)
-            return ERR_NOMEM;
-        call->headers = more;
-    }
-    return 0;
+    if (rc == 0)
+        rc = http_lists_add_line(list, "Expect:");
+    if (rc == 0 && ask->method != HTTP_GET &&
+        http_field_get(ask->headers, ask->header_count, "Content-Type").data == NULL)
+        rc = http_lists_add_line(list, "Content-Type:"); /* not curl's guess */
+    return rc;
 }
 
 static CURLcode set_method(CURL *e, const struct http_ask *ask)
@@ -446,7 +418,7 @@ static CURLcode set_options(struct http_call *call, const struct http_ask *ask)
     rc = curl_easy_setopt(e, option, value)
     SET(CURLOPT_URL, ask->url);
     SET(CURLOPT_PRIVATE, call);
-    SET(CURLOPT_HTTPHEADER, call->headers);
+    SET(CURLOPT_HTTPHEADER, call->lists.headers);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, call);
     SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -468,6 +440,8 @@ static CURLcode set_options(struct http_call *call, const struct http_ask *ask)
         SET(CURLOPT_CAPATH, NULL);
     }
 #undef SET
+    if (rc == CURLE_OK && ask->way != NULL)
+        rc = http_way_apply(e, ask->way, ask->url, &call->lists);
     return rc;
 }
 

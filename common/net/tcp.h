@@ -1,13 +1,17 @@
-/* net/tcp.h - plain TCP on a loop: listen, accept, connect, read, write, close; with deadlines.
+/* net/tcp.h - TCP on a loop: listen, accept, connect, read, write, close; with deadlines, and with
+ * TLS where it is asked for.
  *
  * The thin shell under protocols of ours that speak their own bytes. All functions and all
  * callbacks are of the loop's thread. A connection ends exactly once: on_end is its last callback,
  * after which the pointer is gone. Nothing is called back from inside a call into this module:
  * tcp_close() too reports later.
- * Driver over libuv. Tests: tests/unit/net/test_tcp_uv.c. */
+ * A peer that vanishes without a word (a half-open connection) is noticed by the kernel's probes
+ * after half a minute, if no deadline comes first.
+ * Driver over libuv. Tests: tests/unit/net/test_tcp_uv.c, test_tcp_tls_uv.c. */
 #ifndef NET_TCP_H
 #define NET_TCP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +20,9 @@
 #include "base/time.h"
 #include "net/addr.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
+struct pool;
 struct tcp_listener;
 struct tcp_conn;
 
@@ -31,7 +37,8 @@ struct tcp_events {
      * connection with code 0. */
     void (*on_eof)(struct tcp_conn *c, void *arg);
     /* It is over: 0 (closed by us, or an end of stream as above), ERR_TIMEOUT (deadline),
-     * ERR_REFUSED, ERR_CLOSED (reset by the peer), ERR_IO. The connection is gone when this
+     * ERR_REFUSED, ERR_CLOSED (reset by the peer), ERR_DENIED (TLS has failed: tcp_tls_error()
+     * says why; ERR_LIMIT: too many handshakes wait), ERR_IO. The connection is gone when this
      * returns. */
     void (*on_end)(struct tcp_conn *c, int code, void *arg);
 };
@@ -90,5 +97,31 @@ void tcp_close(struct tcp_conn *c);
 
 /* Send what is queued, then end it. Bytes that still arrive are dropped. */
 void tcp_close_after_writes(struct tcp_conn *c);
+
+/* --- TLS ------------------------------------------------------------------------------------ */
+
+/* What connections that speak TLS share; the user's, and only read by him. Must stand until
+ * tcp_close() was called for each of them; then `pool` may be freed, before the loop is. */
+struct tcp_tls {
+    struct tls *tls;
+    struct pool *pool;   /* does the handshakes, which cost up to 10 ms; NULL: the loop does */
+    uint64_t handshakes; /* that were done, */
+    uint64_t resumed;    /* how many of these were resumed ones, */
+    uint64_t failed;     /* and that failed, timeouts and closed ones left out */
+};
+
+/* Speak TLS on a connection from now on: right after tcp_connect(), as client that verifies
+ * `host`; or as server, when the first bytes show that the peer does, which are passed. Then
+ * on_connected (outgoing only) comes when the handshake is done, which the timeout of
+ * tcp_connect() covers; all that is written waits for it. ERR_NOMEM, ERR_INVAL (no certificate):
+ * the connection is as before. */
+int tcp_start_tls(struct tcp_conn *c, struct tcp_tls *use, enum tls_role role, struct str host,
+                  struct str first);
+
+/* Why TLS has failed; "" if it has not. Valid in on_end. */
+const char *tcp_tls_error(const struct tcp_conn *c);
+
+/* The handshake is done. */
+bool tcp_tls_is_up(const struct tcp_conn *c);
 
 #endif

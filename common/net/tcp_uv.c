@@ -3,11 +3,11 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include <uv.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "net/loop_priv.h"
+#include "net/sock_priv.h"
+#include "net/tcp_priv.h"
 
 enum { BACKLOG = 512, LINGER_MS = 1000 };
 
@@ -19,28 +19,6 @@ struct tcp_listener {
     size_t conns, conns_max;
     uint64_t rejected;
     unsigned refs; /* its handle, and one a connection */
-};
-
-struct tcp_conn {
-    uv_tcp_t uv;
-    uv_timer_t timer;
-    uv_connect_t connect;
-    uv_shutdown_t shutdown;
-    struct loop *loop;
-    struct tcp_listener *listener; /* NULL: outgoing */
-    const struct tcp_events *events;
-    void *arg;
-    struct addr peer;
-    mono_ms connect_due, due;
-    size_t unsent;
-    int code;         /* of on_end */
-    unsigned handles; /* still to be closed */
-    bool connected, closing;
-    bool silent;      /* nobody hears of the end */
-    bool finish;      /* shut down once connected */
-    bool drain;       /* close when all is sent */
-    bool shut;        /* all is sent, and the peer was told */
-    bool eof;         /* the peer will send no more */
 };
 
 struct tcp_out {
@@ -60,21 +38,33 @@ static void listener_unref(struct tcp_listener *s)
         mem_free(s);
 }
 
-static void on_handle_closed(uv_handle_t *h)
+void tcp_hold(struct tcp_conn *c)
 {
-    struct tcp_conn *c = h->data;
+    c->handles++;
+}
+
+void tcp_let_go(struct tcp_conn *c)
+{
     if (--c->handles > 0)
         return;
+    if (c->tls != NULL)
+        tls_layer_cancel(c);
     if (c->listener != NULL) {
         c->listener->conns--;
         listener_unref(c->listener);
     }
     if (!c->silent)
         c->events->on_end(c, c->code, c->arg);
+    tls_layer_free(c->tls);
     mem_free(c);
 }
 
-static void end(struct tcp_conn *c, int code)
+static void on_handle_closed(uv_handle_t *h)
+{
+    tcp_let_go(h->data);
+}
+
+void tcp_end(struct tcp_conn *c, int code)
 {
     if (c->closing)
         return;
@@ -89,13 +79,18 @@ static void end(struct tcp_conn *c, int code)
 static void on_due(uv_timer_t *timer)
 {
     struct tcp_conn *c = timer->data;
-    end(c, c->drain && c->shut ? 0 : ERR_TIMEOUT);
+    tcp_end(c, c->drain && c->shut ? c->drained_code : ERR_TIMEOUT);
 }
 
-static void arm(struct tcp_conn *c)
+static bool is_up(const struct tcp_conn *c)
+{
+    return c->connected && (c->tls == NULL || tls_layer_is_up(c->tls));
+}
+
+void tcp_arm(struct tcp_conn *c)
 {
     mono_ms due = c->due;
-    if (!c->connected && c->connect_due < due)
+    if (!is_up(c) && c->connect_due < due)
         due = c->connect_due;
     if (c->closing)
         return;
@@ -111,7 +106,7 @@ static void arm(struct tcp_conn *c)
 void tcp_set_deadline(struct tcp_conn *c, mono_ms due)
 {
     c->due = due;
-    arm(c);
+    tcp_arm(c);
 }
 
 /* --- reading ------------------------------------------------------------------------------- */
@@ -123,30 +118,61 @@ static void on_alloc(uv_handle_t *h, size_t wanted, uv_buf_t *buf)
     *buf = uv_buf_init(loop_scratch(c->loop), LOOP_SCRATCH);
 }
 
+void tcp_peer_ended(struct tcp_conn *c)
+{
+    c->eof = true;
+    if (c->drain) {
+        if (c->shut)
+            tcp_end(c, c->drained_code);
+    } else if (c->events->on_eof != NULL) {
+        c->events->on_eof(c, c->arg);
+    } else {
+        tcp_end(c, 0);
+    }
+}
+
+static void take_bytes(struct tcp_conn *c, struct str bytes)
+{
+    /* A handshake goes on while its user waits for the end of what it wrote. */
+    bool shaking = c->tls != NULL && !tls_layer_is_up(c->tls) && !tls_layer_has_failed(c->tls);
+    if (c->drain && !shaking)
+        return;
+    if (c->tls != NULL)
+        tls_layer_bytes(c, bytes);
+    else if (c->events->on_read != NULL)
+        c->events->on_read(c, bytes, c->arg);
+}
+
 static void on_bytes(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct tcp_conn *c = stream->data;
     if (c->closing || n == 0)
         return;
     if (n > 0) {
-        if (!c->drain && c->events->on_read != NULL)
-            c->events->on_read(c, str_of(buf->base, (size_t)n), c->arg);
+        take_bytes(c, str_of(buf->base, (size_t)n));
         return;
     }
     if (n != UV_EOF) {
-        end(c, c->drain && c->shut ? 0 : loop_err_of_uv((int)n));
+        tcp_end(c, c->drain && c->shut ? c->drained_code : loop_err_of_uv((int)n));
         return;
     }
     uv_read_stop(stream);
-    c->eof = true;
-    if (c->drain) {
-        if (c->shut)
-            end(c, 0);
-    } else if (c->events->on_eof != NULL) {
-        c->events->on_eof(c, c->arg);
-    } else {
-        end(c, 0);
-    }
+    if (c->tls != NULL)
+        tls_layer_eof(c);
+    else
+        tcp_peer_ended(c);
+}
+
+void tcp_raw_read_start(struct tcp_conn *c)
+{
+    int rc = uv_read_start((uv_stream_t *)&c->uv, on_alloc, on_bytes);
+    if (rc != 0 && rc != UV_EALREADY)
+        tcp_end(c, loop_err_of_uv(rc));
+}
+
+void tcp_raw_read_stop(struct tcp_conn *c)
+{
+    uv_read_stop((uv_stream_t *)&c->uv);
 }
 
 /* --- making -------------------------------------------------------------------------------- */
@@ -171,7 +197,14 @@ static int conn_new(struct tcp_conn **out, struct loop *l)
     return 0;
 }
 
-static void shut(struct tcp_conn *c);
+/* What the kernel is told of a socket that stands. */
+static void tune(struct tcp_conn *c)
+{
+    uv_os_fd_t fd;
+    uv_tcp_nodelay(&c->uv, 1);
+    if (uv_fileno((const uv_handle_t *)&c->uv, &fd) == 0)
+        sock_notice_vanished(fd);
+}
 
 static void on_connected(uv_connect_t *req, int status)
 {
@@ -179,19 +212,21 @@ static void on_connected(uv_connect_t *req, int status)
     if (c->closing)
         return;
     if (status != 0) {
-        end(c, loop_err_of_uv(status));
+        tcp_end(c, loop_err_of_uv(status));
         return;
     }
     c->connected = true;
-    arm(c);
-    uv_tcp_nodelay(&c->uv, 1);
-    int rc = uv_read_start((uv_stream_t *)&c->uv, on_alloc, on_bytes);
-    if (rc != 0) {
-        end(c, loop_err_of_uv(rc));
+    tcp_arm(c);
+    tune(c);
+    if (c->tls != NULL) {
+        tls_layer_begin(c);
         return;
     }
+    tcp_raw_read_start(c);
+    if (c->closing)
+        return;
     if (c->finish)
-        shut(c);
+        tcp_raw_shut(c);
     if (c->events->on_connected != NULL && !c->drain)
         c->events->on_connected(c, c->arg);
 }
@@ -209,14 +244,14 @@ int tcp_connect(struct tcp_conn **out, struct loop *l, const struct addr *to, ui
     rc = uv_tcp_connect(&c->connect, &c->uv, (const struct sockaddr *)&sa, on_connected);
     if (rc != 0) {
         c->silent = true;
-        end(c, 0);
+        tcp_end(c, 0);
         return loop_err_of_uv(rc);
     }
     c->peer = *to;
     uv_update_time(loop_uv(l));
     c->connect_due = loop_now(l) + timeout_ms;
     tcp_set_user(c, events, arg);
-    arm(c);
+    tcp_arm(c);
     *out = c;
     return 0;
 }
@@ -244,19 +279,19 @@ static void on_incoming(uv_stream_t *stream, int status)
     int rc = uv_accept(stream, (uv_stream_t *)&c->uv);
     if (rc != 0 || s->conns > s->conns_max) {
         s->rejected++;
-        end(c, 0);
+        tcp_end(c, 0);
         return;
     }
     struct sockaddr_storage sa = {0};
     int size = sizeof sa;
-    uv_tcp_nodelay(&c->uv, 1);
+    tune(c);
     if (uv_tcp_getpeername(&c->uv, (struct sockaddr *)&sa, &size) == 0)
         c->peer = addr_of_sockaddr((const struct sockaddr *)&sa);
     s->on_accept(s->arg, c);
     c->silent = c->events == NULL;
     if (!c->closing &&
         (c->silent || uv_read_start((uv_stream_t *)&c->uv, on_alloc, on_bytes) != 0))
-        end(c, ERR_IO);
+        tcp_end(c, ERR_IO);
 }
 
 static void on_listener_closed(uv_handle_t *h)
@@ -336,7 +371,7 @@ struct addr tcp_local(const struct tcp_conn *c)
 static void linger(struct tcp_conn *c)
 {
     if (c->eof) {
-        end(c, 0);
+        tcp_end(c, c->drained_code);
         return;
     }
     uv_update_time(c->uv.loop);
@@ -350,7 +385,7 @@ static void on_shut(uv_shutdown_t *req, int status)
     if (c->closing)
         return;
     if (status != 0) {
-        end(c, loop_err_of_uv(status));
+        tcp_end(c, loop_err_of_uv(status));
         return;
     }
     c->shut = true;
@@ -358,11 +393,11 @@ static void on_shut(uv_shutdown_t *req, int status)
         linger(c);
 }
 
-static void shut(struct tcp_conn *c)
+void tcp_raw_shut(struct tcp_conn *c)
 {
     int rc = uv_shutdown(&c->shutdown, (uv_stream_t *)&c->uv, on_shut);
     if (rc != 0)
-        end(c, loop_err_of_uv(rc));
+        tcp_end(c, loop_err_of_uv(rc));
 }
 
 static void on_written(uv_write_t *req, int status)
@@ -373,14 +408,12 @@ static void on_written(uv_write_t *req, int status)
     if (w->done != NULL)
         w->done(w->arg, loop_err_of_uv(status));
     if (status != 0)
-        end(c, loop_err_of_uv(status));
+        tcp_end(c, loop_err_of_uv(status));
     mem_free(w);
 }
 
-int tcp_write(struct tcp_conn *c, struct str bytes, tcp_written_fn done, void *arg)
+int tcp_raw_write(struct tcp_conn *c, struct str bytes, tcp_written_fn done, void *arg)
 {
-    if (c->closing || c->finish)
-        return ERR_CLOSED;
     struct tcp_out *w = mem_alloc(sizeof *w + (done == NULL ? bytes.len : 0));
     if (w == NULL)
         return ERR_NOMEM;
@@ -402,6 +435,14 @@ int tcp_write(struct tcp_conn *c, struct str bytes, tcp_written_fn done, void *a
     return 0;
 }
 
+int tcp_write(struct tcp_conn *c, struct str bytes, tcp_written_fn done, void *arg)
+{
+    if (c->closing || c->finish)
+        return ERR_CLOSED;
+    return c->tls != NULL ? tls_layer_write(c, bytes, done, arg)
+                          : tcp_raw_write(c, bytes, done, arg);
+}
+
 size_t tcp_unsent(const struct tcp_conn *c)
 {
     return c->unsent;
@@ -412,13 +453,15 @@ void tcp_finish(struct tcp_conn *c)
     if (c->closing || c->finish)
         return;
     c->finish = true;
-    if (c->connected)
-        shut(c);
+    if (c->tls != NULL)
+        tls_layer_finish(c);
+    else if (c->connected)
+        tcp_raw_shut(c);
 }
 
 void tcp_close(struct tcp_conn *c)
 {
-    end(c, 0);
+    tcp_end(c, 0);
 }
 
 void tcp_close_after_writes(struct tcp_conn *c)

@@ -84,10 +84,10 @@ int ring_desc_decode(struct ring_desc **out, struct str bytes, struct err *err);
 void ring_desc_encode(const struct ring_desc *d, struct buf *out);
 
 /* Merge news into *into (made when NULL; then taken over as they are) at unix second now_s.
- * With local_cas, members that `incoming` lacks become tombstones of now_s. *change gets the
- * members that were updated, owned by the caller, or NULL for no news. Shared tokens go to the
- * member that is not LEAVING, else to the lower id. ERR_NOMEM, ERR_LIMIT with *into unchanged.
- */
+ * With local_cas, members that `incoming` lacks become tombstones of now_s (or of their own
+ * timestamp, if that is newer: clocks differ). *change gets the members that were updated, owned
+ * by the caller, or NULL for no news. Shared tokens go to the member that is not LEAVING, else to
+ * the lower id. ERR_NOMEM, ERR_LIMIT with *into unchanged. */
 int ring_desc_merge(struct ring_desc **into, const struct ring_desc *incoming, bool local_cas,
                     int64_t now_s, struct ring_desc **change);
 

@@ -60,7 +60,8 @@ static int collect_news(struct ring_desc *news, const struct ring_desc *ours,
     return 0;
 }
 
-/* Members of ours that a local edit removed. */
+/* Members of ours that a local edit removed. A tombstone is at least as new as what it buries,
+ * whose writer's clock may be ahead of ours: else others would bring it back. */
 static int collect_removed(struct ring_desc *news, const struct ring_desc *ours,
                            const struct ring_desc *incoming, int64_t now_s)
 {
@@ -70,7 +71,7 @@ static int collect_removed(struct ring_desc *news, const struct ring_desc *ours,
             continue;
         gone.state = RING_LEFT;
         gone.token_count = 0;
-        gone.timestamp_s = now_s;
+        gone.timestamp_s = now_s > gone.timestamp_s ? now_s : gone.timestamp_s;
         int rc = ring_desc_put(news, &gone);
         if (rc != 0)
             return rc;

@@ -20,20 +20,9 @@ struct querier {
     struct node *node;
     struct fanout_env *env;
     struct fanout_metrics metrics;
-    struct gauge *foreign;
     struct mem_account memory;
     struct api api;
     struct forward *forward;
-};
-
-struct querier_metrics {
-    struct gauge *foreign;
-};
-
-static const struct metric_row querier_rows[] = {
-    METRIC_GAUGE_ROW(querier_metrics, foreign, 0, "querier_foreign_ingesters",
-                     "Ingesters of the ring that are not ours: they are not asked."),
-    {.kind = METRIC_END},
 };
 
 /* The ring's ingesters that are ours. */
@@ -41,15 +30,13 @@ static int list_peers(void *arg, struct arena *a, struct read_peer **out, uint32
 {
     struct querier *q = arg;
     struct ring *ring = ring_watch_hold(q->node->ring);
-    size_t n = ring == NULL ? 0 : ring_count(ring), used = 0, foreign = 0;
+    size_t n = ring == NULL ? 0 : ring_count(ring), used = 0;
     struct read_peer *peers = arena_calloc(a, n + 1, sizeof *peers);
     int rc = peers == NULL ? ERR_NOMEM : 0;
     for (size_t i = 0; rc == 0 && i < n; i++) {
         const struct ring_instance *in = ring_at(ring, i);
-        if (ring_instance_version(in, RING_VERSION_EXACT) == 0) {
-            foreign++;
+        if (ring_instance_version(in, RING_VERSION_EXACT) == 0)
             continue;
-        }
         struct str id = str_dup(a, in->id);
         peers[used] =
             (struct read_peer){.instance = id, .addr = str_dup(a, in->addr), .domain = id};
@@ -58,7 +45,6 @@ static int list_peers(void *arg, struct arena *a, struct read_peer **out, uint32
         used++;
     }
     ring_drop(&ring);
-    gauge_set(q->foreign, (double)foreign);
     *out = peers;
     *count = (uint32_t)used;
     return rc;
@@ -67,13 +53,9 @@ static int list_peers(void *arg, struct arena *a, struct read_peer **out, uint32
 static int build(struct querier *q, struct err *err)
 {
     struct node *n = q->node;
-    struct querier_metrics own = {0};
     int rc = metrics_register(n->metrics, fanout_metric_rows, &q->metrics, NULL, err);
-    if (rc == 0)
-        rc = metrics_register(n->metrics, querier_rows, &own, NULL, err);
     if (rc != 0)
         return rc;
-    q->foreign = own.foreign;
     struct fanout_config config = {
         .replication_factor = n->settings.ring.replication_factor,
         .vector_timeout_ms = n->settings.querier.vector_timeout_ms,

@@ -1,15 +1,14 @@
 /* receive-proxy/answer.h - what the client of a listener is told about a sum of results.
  *
- * With status_passthrough (the default):
- *   - success when nobody failed for good, and at least one receiver has it or a queue on disk has
- *     synced it (the missing ones are sent from the queue); also when a rule dropped it, or when
- *     there is nobody to send to;
- *   - success, too, when one of several refused it for good but another has it: sending again would
- *     only double it there. It was logged and counted;
- *   - else the code of the failures: all the same code, that one; mixed, unavailable. What waits in
- *     memory alone is not promised: the client hears the failure and may send again.
- * Without, as Alloy does: any failure fails the request; Push says `internal`; /ingest says the first
- * failing receiver's status, or 500.
+ * Success: every receiver has it, or misses it only because it waits in a queue while at least
+ * one receiver or a disk holds it; also when a rule dropped it, or when there is nobody to send
+ * to. What waits in memory alone is not promised: the client hears the failure and may send
+ * again.
+ *
+ * A failure with status_passthrough (the default): all receivers' faults of one code are that
+ * code, mixed ones are unavailable; one receiver's own status is passed on by /ingest;
+ * Retry-After too. Without, as Alloy does: Push says `internal`; /ingest says the first failing
+ * receiver's status, or 500.
  *
  * Pure; any thread. Tests: tests/unit/receive-proxy/test_answer.c. */
 #ifndef RECEIVE_PROXY_ANSWER_H
@@ -21,19 +20,22 @@
 
 struct flow_answer {
     bool ok;
-    enum rpc_code code;  /* of a Push */
-    unsigned status;     /* of an /ingest; 200 when ok */
-    int retry_after_s;   /* for Retry-After; -1: none */
-    char message[FLOW_MESSAGE_MAX]; /* for Push's error; /ingest: the text of the body, without its
-                                       newline ("Bad Request", "Failed to process request") */
+    enum rpc_code code;             /* of a Push */
+    unsigned status;                /* of an /ingest; 200 when ok */
+    int retry_after_s;              /* for Retry-After; -1: none */
+    char message[FLOW_MESSAGE_MAX]; /* for Push's error; /ingest: the text of the body, without
+                                       its newline ("Bad Request", "Failed to process request")
+                                     */
 };
 
-/* The answer to a request that became one item (an /ingest) or several (the series of a Push: their
- * results were added by flow_result_add(), `worst` being the answer that is not ok, if one is). */
+/* The answer to a request that became one item (an /ingest) or several (the series of a Push:
+ * their results were added by flow_result_add(), `worst` being the answer that is not ok, if
+ * one is). */
 void flow_answer(const struct flow_result *r, enum flow_kind kind, bool passthrough,
                  struct flow_answer *out);
 
-/* The answer to a Push of several series: each is judged alone (`all` = add of none at first). */
+/* The answer to a Push of several series: each is judged alone (`all` = add of none at first).
+ */
 void flow_answer_add(struct flow_answer *all, const struct flow_answer *one);
 
 #endif

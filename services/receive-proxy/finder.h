@@ -1,9 +1,9 @@
-/* receive-proxy/finder.h - who knows the addresses behind dns+NAME, dnssrv+NAME, dnssrvnoa+NAME and
- * ring: the seam between endpoints and discovery.
+/* receive-proxy/finder.h - who knows the addresses behind dns+NAME, dnssrv+NAME, dnssrvnoa+NAME
+ * and ring: the seam between endpoints and discovery.
  *
  * Main makes one on top of discovery and the distributors' ring, tests make a literal one. An
- * endpoint watches an entry; the finder calls back, on any thread, with the whole set whenever it
- * changed (and once with the set known at the start, if there is one). */
+ * endpoint watches an entry; the finder calls back, on any thread, with the whole set whenever
+ * it changed (and once with the set known at the start, if there is one). */
 #ifndef RECEIVE_PROXY_FINDER_H
 #define RECEIVE_PROXY_FINDER_H
 
@@ -21,8 +21,8 @@ typedef void (*finder_set_fn)(void *arg, const struct addr *addrs, size_t count)
 struct finder {
     /* `entry` is "dns+host:port" as discovery takes it, or "ring". May call `fn` from inside.
      * ERR_INVAL (an entry it does not know), ERR_NOMEM. */
-    int (*watch)(struct finder *f, struct finder_watch **out, struct str entry, finder_set_fn fn,
-                 void *arg, struct err *err);
+    int (*watch)(struct finder *f, struct finder_watch **out, struct str entry,
+                 finder_set_fn fn, void *arg, struct err *err);
     /* After it returned, fn is not called any more. */
     void (*unwatch)(struct finder *f, struct finder_watch *w);
 };

@@ -1,8 +1,9 @@
-/* receive-proxy/relabel.h - pyroscope.relabel: Prometheus' relabel rules over the labels of items.
+/* receive-proxy/relabel.h - pyroscope.relabel: Prometheus' relabel rules over the labels of
+ * items.
  *
- * The rules (relabel_rules) are a pure core; the receiver adds a cache of the last label sets, the
- * counters and the fan-out. Expressions are RE2, anchored at both ends, `.` matches newlines.
- * Rules: any thread. Tests: tests/unit/receive-proxy/test_relabel.c. */
+ * The rules (relabel_rules) are a pure core; the receiver adds a cache of the last label sets,
+ * the counters and the fan-out. Expressions are RE2, anchored at both ends, `.` matches
+ * newlines. Rules: any thread. Tests: tests/unit/receive-proxy/test_relabel.c. */
 #ifndef RECEIVE_PROXY_RELABEL_H
 #define RECEIVE_PROXY_RELABEL_H
 
@@ -26,8 +27,8 @@ int relabel_rules_init(struct relabel_rules **out, const struct set_rule *rules,
                        struct err *err);
 void relabel_rules_free(struct relabel_rules **r); /* NULL-safe */
 
-/* Apply all rules to the set `in` (sorted, no name twice): *keep false: dropped; else *out is a set
- * in the arena whose strings are in the arena or borrowed from `in`. ERR_NOMEM. */
+/* Apply all rules to the set `in` (sorted, no name twice): *keep false: dropped; else *out is a
+ * set in the arena whose strings are in the arena or borrowed from `in`. ERR_NOMEM. */
 int relabel_apply(const struct relabel_rules *r, struct labels in, struct arena *a,
                   struct labels *out, bool *keep);
 
@@ -38,7 +39,8 @@ struct relabel_metrics {
 };
 extern const struct metric_row relabel_metric_rows[];
 
-/* Make a receiver with one reference that passes on to `next` (retained). ERR_INVAL, ERR_NOMEM. */
+/* Make a receiver with one reference that passes on to `next` (retained). ERR_INVAL, ERR_NOMEM.
+ */
 int relabel_init(struct receiver **out, const struct set_relabel *settings, struct str id,
                  struct str path, struct flow_list *next, const struct relabel_metrics *metrics,
                  struct err *err);

@@ -16,6 +16,7 @@ BIN = os.environ.get("EMBERRING_BIN", os.path.join(ROOT, "build", "bin"))
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes up to two minutes; run by `make test-all` and `make long`")
     config.addinivalue_line("markers", "long: takes minutes; run by `make long` only")
 
 

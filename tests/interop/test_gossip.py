@@ -5,8 +5,6 @@ Needs Go 1.25 or newer and the module proxy; skipped, by name, where they are ab
 
 import json
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,24 +17,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 
 
 @pytest.fixture(scope="module")
-def peer(tmp_path_factory):
-    go = shutil.which("go")
-    if not go:
-        pytest.skip("go: no tool chain")
-    version = re.search(r"go(\d+)\.(\d+)", subprocess.run([go, "version"], capture_output=True, text=True,
-                                                          check=False).stdout)
-    if not version or (int(version[1]), int(version[2])) < (1, 25):
-        pytest.skip("go: older than 1.25")
-    build = tmp_path_factory.mktemp("gossip-peer")
-    shutil.copytree(os.path.join(HERE, "gossip-peer"), build / "src")
-    try:
-        p = subprocess.run([go, "build", "-o", str(build / "peer"), "."], cwd=build / "src", capture_output=True,
-                           text=True, timeout=400, check=False, env=dict(os.environ, GOFLAGS="-mod=mod"))
-    except subprocess.TimeoutExpired:
-        pytest.skip("go: the modules did not come in time")
-    if p.returncode:
-        pytest.skip("go: " + p.stderr.strip()[-200:])
-    return str(build / "peer")
+def peer(go_program):
+    return go_program("gossip-peer")
 
 
 @pytest.fixture(scope="module")

@@ -203,7 +203,13 @@ def pytest_suite(tally, folder, opts, extra, timeout):
 @suite("cluster")
 def cluster(tally, opts):
     # Two at a time: most of a cluster test is waiting. A file stays together, for its shared cluster.
-    pytest_suite(tally, "tests/cluster", opts, ["-m", "not long", "-n", "2", "--dist", "loadfile"], 900)
+    pytest_suite(tally, "tests/cluster", opts, ["-m", "not long and not slow", "-n", "2", "--dist", "loadfile"],
+                 900)
+
+
+@suite("cluster (slow)")
+def cluster_slow(tally, opts):
+    pytest_suite(tally, "tests/cluster", opts, ["-m", "slow", "-n", "3", "--dist", "load"], 1200)
 
 
 @suite("cluster (long)")
@@ -285,8 +291,8 @@ def fuzz_build(tally, opts):
 SUITES = {
     "unit": [unit], "sim": [sim], "tidy": [tidy], "cluster": [cluster], "interop": [interop],
     "test": [unit, tidy, sim, cluster],
-    "test-all": [sanitized("address", 3), sanitized("thread", 5), fuzz_smoke, bench_smoke, interop],
-    "long": [sim_long, cluster_long],
+    "test-all": [sanitized("address", 3), sanitized("thread", 5), fuzz_smoke, bench_smoke, cluster_slow, interop],
+    "long": [sim_long, cluster_slow, cluster_long],
     "bench": [bench], "fuzz-build": [fuzz_build],
 }
 

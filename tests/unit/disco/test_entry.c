@@ -1,4 +1,4 @@
-/* Entries of a join list are read as dskit reads them, with a default port; what is wrong is said. */
+/* Entries of a join list are read as dskit reads them, with a default port; faults are named. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

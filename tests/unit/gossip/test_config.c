@@ -62,6 +62,11 @@ static void join_may_be_repeated_and_listed(void **state)
                      0);
     assert_int_equal(c.join.count, 3);
     conf_free(&conf);
+    assert_int_equal(load(&c, &conf, &err, "-memberlist.join=dns+gossip,host,dnssrvnoa+x",
+                          "-memberlist.rejoin-seed-nodes=dnssrv+_a._tcp.b"),
+                     0);
+    assert_int_equal(c.rejoin.count, 1);
+    conf_free(&conf);
 }
 
 static void what_cannot_work_is_refused_with_a_reason(void **state)
@@ -70,7 +75,9 @@ static void what_cannot_work_is_refused_with_a_reason(void **state)
     static const struct {
         const char *flag, *reason;
     } rows[] = {
-        {"-memberlist.join=dns+gossip:7946", "names are not looked up"},
+        {"-memberlist.join=srv+gossip:7946", "-memberlist.join: \"srv+gossip:7946\": the words"},
+        {"-memberlist.join=a,b:0", "-memberlist.join: \"b:0\": the port"},
+        {"-memberlist.rejoin-seed-nodes=10.0.0", "-memberlist.rejoin-seed-nodes: \"10.0.0\""},
         {"-memberlist.bind-addr=localhost", "bind-addr"},
         {"-memberlist.bind-addr=127.0.0.1:80", "bind-addr"},
         {"-memberlist.advertise-addr=host", "advertise-addr"},

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 
 static struct rng rng;
-static const struct join_config config = {1000, 20000, 60000, 4};
+static const struct join_config config = {1000, 20000, 60000, 4, 0, 0};
 
 static struct gossip_addr addr(uint8_t last)
 {
@@ -60,7 +60,8 @@ static void our_own_address_is_no_seed(void **state)
     assert_int_equal(join_set_seeds(j, list, 3, &self, 0), 0);
     assert_int_equal(join_seeds(j), 1);
     assert_false(join_is_joined(j));
-    assert_true(gossip_addr_eq(join_waiting_for(j), &list[1]));
+    assert_int_equal(join_seed_of(j, &list[1]), JOIN_UNTRIED);
+    assert_int_equal(join_seed_of(j, &list[0]), JOIN_NO_SEED);
     join_free(&j);
 }
 
@@ -81,7 +82,8 @@ static void rounds_go_on_with_longer_pauses_for_ever(void **state)
     assert_int_equal(round_of(j, true, now, true), 3);
     assert_true(join_is_joined(j));
     assert_int_equal(join_reached(j), 3);
-    assert_null(join_waiting_for(j));
+    struct gossip_addr one = addr(1);
+    assert_int_equal(join_seed_of(j, &one), JOIN_REACHED);
     join_free(&j);
 }
 
@@ -129,6 +131,85 @@ static void who_finds_itself_alone_does_not_wait_for_the_interval(void **state)
     join_free(&j);
 }
 
+/* "No such name" must not make a cluster of one that says it has joined. */
+static void with_names_that_have_no_address_one_is_not_joined_and_tries_on(void **state)
+{
+    (void)state;
+    struct join *j = joiner(0);
+    struct gossip_addr to, seed = addr(1), self = addr(0);
+    uint64_t tag = 0;
+    join_set_names(j, true, true, 0); /* not looked up yet: no round fails */
+    assert_false(join_is_joined(j));
+    assert_false(join_next(j, true, 0, &to, &tag));
+    assert_int_equal(join_due(j), MONO_NEVER);
+    join_set_names(j, false, true, 5);
+    assert_int_equal(join_due(j), 5);
+    mono_ms now = 5;
+    for (uint64_t i = 1; i < 100; i++) {
+        assert_false(join_next(j, true, now, &to, &tag));
+        assert_int_equal(join_rounds(j), i);
+        assert_true(join_due(j) - now >= 1000 && join_due(j) - now <= 20000);
+        now = join_due(j);
+    }
+    assert_false(join_is_joined(j));
+    assert_int_equal(join_set_seeds(j, &seed, 1, &self, now - 1), 0);
+    join_set_names(j, false, false, now - 1);
+    assert_true(join_next(j, true, now - 1, &to, &tag)); /* a new address: at once */
+    join_done(j, tag, true, now);
+    assert_true(join_is_joined(j));
+    assert_int_equal(join_set_seeds(j, NULL, 0, &self, now), 0);
+    join_set_names(j, false, true, now);
+    assert_true(join_is_joined(j)); /* it has been in */
+    join_free(&j);
+}
+
+static void the_same_seeds_again_do_not_disturb_a_round(void **state)
+{
+    (void)state;
+    struct join *j = joiner(2);
+    struct gossip_addr to, list[] = {addr(2), addr(1), addr(3)}, self = addr(0);
+    uint64_t tag = 0;
+    assert_true(join_next(j, true, 0, &to, &tag));
+    assert_int_equal(join_set_seeds(j, list, 2, &self, 1), 0);
+    join_done(j, tag, true, 2);
+    assert_int_equal(join_reached(j), 1);
+    assert_int_equal(join_set_seeds(j, list, 3, &self, 3), 0);
+    assert_int_equal(join_reached(j), 1);
+    assert_int_equal(join_seed_of(j, &list[2]), JOIN_UNTRIED);
+    join_free(&j);
+}
+
+static void too_few_in_the_first_round_and_too_many_rounds_are_failures(void **state)
+{
+    (void)state;
+    struct join *j = joiner(2);
+    const struct join_config strict = {1000, 20000, 60000, 4, 3, 2};
+    struct gossip_addr list[] = {addr(1), addr(2)}, self = addr(0), to;
+    uint64_t tag = 0;
+    assert_int_equal(round_of(j, true, 0, false), 2);
+    assert_int_equal(join_failure(j), JOIN_NOT_FAILED); /* nobody asked for it */
+    join_free(&j);
+    assert_int_equal(join_init(&j, &strict, &rng, 0), 0);
+    assert_int_equal(join_set_seeds(j, list, 2, &self, 0), 0);
+    join_set_names(j, true, true, 0);
+    assert_int_equal(round_of(j, true, 0, false), 2);
+    assert_int_equal(join_failure(j), JOIN_NOT_FAILED); /* another name may have the rest */
+    join_set_names(j, false, false, 1);
+    assert_int_equal(round_of(j, true, join_due(j), true), 2);
+    assert_int_equal(join_failure(j), JOIN_FAST_FAILED); /* two of three */
+    join_free(&j);
+    struct join_config patient = strict;
+    patient.fast_min = 0;
+    assert_int_equal(join_init(&j, &patient, &rng, 0), 0);
+    join_set_names(j, false, true, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(join_failure(j), JOIN_NOT_FAILED);
+        assert_false(join_next(j, true, join_due(j), &to, &tag));
+    }
+    assert_int_equal(join_failure(j), JOIN_ROUNDS_FAILED); /* the first and two more */
+    join_free(&j);
+}
+
 static void without_memory_nothing_changes(void **state)
 {
     (void)state;
@@ -158,6 +239,9 @@ int main(void)
         cmocka_unit_test(one_seed_is_tried_at_a_time_and_one_that_never_answers_is_left),
         cmocka_unit_test(once_joined_the_list_is_joined_anew_at_the_interval),
         cmocka_unit_test(who_finds_itself_alone_does_not_wait_for_the_interval),
+        cmocka_unit_test(with_names_that_have_no_address_one_is_not_joined_and_tries_on),
+        cmocka_unit_test(the_same_seeds_again_do_not_disturb_a_round),
+        cmocka_unit_test(too_few_in_the_first_round_and_too_many_rounds_are_failures),
         cmocka_unit_test(without_memory_nothing_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,9 +170,9 @@ static void accusations_of_us_are_refuted(void **state)
     dead("self", 9, "b", 0);
     assert_is("self", MEMBER_ALIVE, 10);
     assert_int_equal(queued(MSG_ALIVE), 1);
-    dead("self", 3, "b", 0); /* old news */
+    dead("self", 3, "b", 0); /* old news: whoever tells it is told how it is */
     assert_is("self", MEMBER_ALIVE, 10);
-    assert_int_equal(queued(MSG_ALIVE), 0);
+    assert_int_equal(queued(MSG_ALIVE), 1);
     assert_int_equal(members_awareness(m), 2);
     assert_int_equal(members_stats(m)->refuted, 2);
 }
@@ -229,6 +229,46 @@ static void suspicion_shrinks_with_independent_accusers(void **state)
     members_tick(m, 21000);
     assert_is("c", MEMBER_DEAD, 1);
     assert_int_equal(members_due(m), MONO_NEVER);
+}
+
+static void who_missed_a_refutation_is_told_again(void **state)
+{
+    (void)state;
+    alive_at("b", 3, 2, 0);
+    (void)queued(MSG_ALIVE);
+    suspect("b", 2, "c", 0);
+    assert_is("b", MEMBER_ALIVE, 3);
+    assert_int_equal(queued(MSG_ALIVE), 1);
+    dead("b", 2, "c", 0);
+    assert_int_equal(queued(MSG_ALIVE), 1);
+    suspect("b", 3, "c", 0);
+    (void)queued(MSG_ALIVE);
+    suspect("b", 2, "d", 0); /* not after all: it is suspected anew */
+    assert_int_equal(queued(MSG_ALIVE), 0);
+}
+
+/* b is accused, then nothing comes in for 30 s: two confirmations that waited meanwhile must leave
+ * it the least time to answer, as if they had come before the silence. */
+static void silence_does_not_count_against_the_accused(void **state)
+{
+    (void)state;
+    struct members_config c = config();
+    mono_ms least = (mono_ms)c.suspicion_mult * c.probe_interval_ms;
+    alive_at("b", 1, 2, 0);
+    alive_at("c", 1, 3, 0);
+    alive_at("d", 1, 4, 0);
+    alive_at("e", 1, 5, 0);
+    mono_ms silence = 4 * (mono_ms)c.probe_interval_ms + least;
+    members_heard(m, 1000);
+    suspect("b", 1, "self", 2000);
+    members_heard(m, 2000 + silence);
+    suspect("b", 1, "c", 2000 + silence);
+    suspect("b", 1, "d", 2000 + silence);
+    assert_int_equal(members_due(m), 2000 + silence + least);
+    members_heard(m, 2000 + silence + c.probe_interval_ms); /* no silence */
+    assert_int_equal(members_due(m), 2000 + silence + least);
+    members_tick(m, 2000 + silence + least);
+    assert_is("b", MEMBER_DEAD, 1);
 }
 
 static void among_few_nobody_is_waited_for(void **state)
@@ -349,6 +389,8 @@ int main(void)
         T(a_former_life_of_ours_is_outbid),
         T(the_accused_may_refute),
         T(suspicion_shrinks_with_independent_accusers),
+        T(who_missed_a_refutation_is_told_again),
+        T(silence_does_not_count_against_the_accused),
         T(among_few_nobody_is_waited_for),
         T(the_dead_are_kept_for_a_while),
         T(who_leaves_is_not_brought_back),

@@ -240,6 +240,23 @@ static void a_local_edit_buries_who_is_missing(void **state)
     ring_desc_free(&d);
 }
 
+static void a_tombstone_is_no_older_than_what_it_buries(void **state)
+{
+    (void)state;
+    /* b's clock is ahead of ours: others hold its entry of second 40 while it is 31 here. */
+    struct ring_desc *d = desc_of(member("b", 40, RING_ACTIVE, TOKENS(2))), *other = NULL;
+    assert_int_equal(ring_desc_clone(&other, d), 0);
+    struct ring_desc *change = NULL, *mine = NULL;
+    assert_int_equal(ring_desc_init(&mine), 0);
+    assert_int_equal(ring_desc_merge(&d, mine, true, 31, &change), 0);
+    assert_int_equal(get(d, "b")->timestamp_s, 40);
+    assert_int_equal(merge(&other, change, false, 31), 1);
+    assert_int_equal(get(other, "b")->state, RING_LEFT);
+    ring_desc_free(&mine);
+    ring_desc_free(&other);
+    ring_desc_free(&d);
+}
+
 static void shared_tokens_go_to_one_member(void **state)
 {
     (void)state;
@@ -401,6 +418,7 @@ int main(void)
         cmocka_unit_test(other_writers_spellings_are_read_and_broken_ones_refused),
         cmocka_unit_test(the_newer_entry_wins_and_gone_wins_a_tie),
         cmocka_unit_test(a_local_edit_buries_who_is_missing),
+        cmocka_unit_test(a_tombstone_is_no_older_than_what_it_buries),
         cmocka_unit_test(shared_tokens_go_to_one_member),
         cmocka_unit_test(the_first_value_is_taken_as_it_is),
         cmocka_unit_test(merges_agree_in_any_order_and_twice),
