@@ -139,13 +139,15 @@ mono_ms lifecycler_due(const struct lifecycler *l)
 /* --- edits -----------------------------------------------------------------------------------
  */
 
-/* Put `next` into the ring. Its timestamp is later than that of the entry it replaces. */
+/* Put `next` into the ring. Its timestamp is later than that of the entry it replaces, or of our
+ * tombstone. */
 static int write_entry(const struct lifecycler *l, struct ring_desc *d, wall_ms now)
 {
     const struct ring_instance *had = ring_desc_find(d, l->c.id);
     int64_t now_s = now / 1000;
-    if (had != NULL && had->timestamp_s >= now_s && had->timestamp_s < INT64_MAX)
-        now_s = had->timestamp_s + 1;
+    int64_t last_s = had != NULL && had->timestamp_s > l->left_s ? had->timestamp_s : l->left_s;
+    if (last_s >= now_s && last_s < INT64_MAX)
+        now_s = last_s + 1;
     const struct ring_instance in = {
         .id = l->c.id,
         .addr = l->c.addr,
@@ -271,17 +273,6 @@ static int forget_others(struct lifecycler *l, struct ring_desc *d)
     return 0;
 }
 
-/* The store stamps the tombstone with this second: before that of our entry it would not be
- * news to others, so wait for it. An entry from far in the future is not waited for. */
-static int edit_unregister(struct lifecycler *l, struct ring_desc *d, wall_ms now, bool *store)
-{
-    const struct ring_instance *had = ring_desc_find(d, l->c.id);
-    if (had != NULL && had->timestamp_s > now / 1000 && had->timestamp_s <= now / 1000 + 2)
-        return ERR_AGAIN;
-    *store = ring_desc_remove(d, l->c.id);
-    return 0;
-}
-
 int lifecycler_edit(struct lifecycler *l, struct ring_desc **desc, wall_ms now, bool *store)
 {
     ASSERT(l->task != TASK_NONE);
@@ -297,8 +288,10 @@ int lifecycler_edit(struct lifecycler *l, struct ring_desc **desc, wall_ms now, 
         rc = ring_tokens_copy(&l->next.tokens, l->entry.tokens.all, l->entry.tokens.count);
     if (rc != 0)
         return rc;
-    if (l->task == TASK_UNREGISTER)
-        return edit_unregister(l, *desc, now, store);
+    if (l->task == TASK_UNREGISTER) {
+        *store = ring_desc_remove(*desc, l->c.id);
+        return 0;
+    }
     rc = edit_task(l, *desc, now);
     if (rc == 0 && l->c.forget_after_ms > 0 && !l->leaving)
         rc = forget_others(l, *desc);
@@ -324,6 +317,12 @@ static void log_change(const struct lifecycler *l)
             LOG_C("from", l->registered ? ring_state_name((int32_t)l->entry.state) : "none"),
             LOG_C("to", ring_state_name((int32_t)l->next.state)),
             LOG_U("tokens", l->next.tokens.count));
+}
+
+void lifecycler_was_left(struct lifecycler *l, int64_t timestamp_s)
+{
+    if (timestamp_s > l->left_s)
+        l->left_s = timestamp_s;
 }
 
 void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc)

@@ -72,9 +72,13 @@ mono_ms lifecycler_due(const struct lifecycler *l);
 
 /* Make the edit that step() asked for: *desc is the ring without tombstones (NULL: no ring
  * yet), and is changed or made. *store says whether it is to be stored. Nothing of it counts
- * before lifecycler_edited(); may be called again. ERR_AGAIN (leaving within the second of the
- * last write: go on with lifecycler_edited()), ERR_NOMEM, ERR_LIMIT. */
+ * before lifecycler_edited(); may be called again. ERR_NOMEM, ERR_LIMIT. */
 int lifecycler_edit(struct lifecycler *l, struct ring_desc **desc, wall_ms now, bool *store);
+
+/* The ring has a tombstone of ours of this second, which edit() does not get to see: what is
+ * written from here on is later. It may be ahead of our clock, if that was wrong in an earlier
+ * life, and we would not come back before. */
+void lifecycler_was_left(struct lifecycler *l, int64_t timestamp_s);
 
 /* The edit was stored (rc 0), or failed: then it is made again a second later. */
 void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc);

@@ -42,6 +42,7 @@ struct lifecycler {
     mono_ms now, retry_at, beat_at, join_at, observe_at, ready_at;
     bool registered, joined, observing, leaving, unregister, over, established, ready;
     struct entry entry, next;
+    int64_t left_s; /* of our tombstone in the ring */
     bool next_joined, next_observing;
     uint32_t next_forgotten;
     uint32_t generation;

@@ -244,6 +244,15 @@ static int edit(void *arg, void **value)
     return store ? KV_STORE : KV_KEEP;
 }
 
+/* The store edits a copy without tombstones, so ours is looked for here. */
+static void look_for_tombstone(struct ring_life *l)
+{
+    const struct ring_desc *all = gossip_get(l->c.gossip, str_c(l->c.key));
+    const struct ring_instance *in = all == NULL ? NULL : ring_desc_find(all, l->c.life.id);
+    if (in != NULL && in->state == RING_LEFT)
+        lifecycler_was_left(l->machine, in->timestamp_s);
+}
+
 static void save_tokens(struct ring_life *l)
 {
     uint32_t generation = 0;
@@ -274,6 +283,7 @@ static void step(struct ring_life *l)
     enum lifecycler_verb verb;
     while ((verb = lifecycler_step(l->machine, now)) == LIFE_EDIT) {
         int64_t began = clock_mono_ns();
+        look_for_tombstone(l);
         int rc = gossip_cas(l->c.gossip, str_c(l->c.key), ring_codec.id, edit, l);
         ring_kv_seen(&l->metrics.kv, "CAS", rc == ERR_AGAIN ? 0 : rc, clock_mono_ns() - began);
         lifecycler_edited(l->machine, now, rc);

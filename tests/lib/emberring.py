@@ -92,9 +92,10 @@ class Cluster:
         self.dir, self.bin = directory, bin_dir
         self.http = requests.Session()
 
-    def tool(self, *args, check=True, timeout=180):
+    def tool(self, *args, check=True, timeout=180, env=None):
         p = subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "cluster"), args[0], "--dir", self.dir,
-                            *args[1:]], capture_output=True, text=True, timeout=timeout, check=False)
+                            *args[1:]], capture_output=True, text=True, timeout=timeout, check=False,
+                           env=dict(os.environ, **env) if env else None)
         if check and p.returncode:
             raise AssertionError(f"cluster {' '.join(args)}: status {p.returncode}\n{p.stdout}{p.stderr}")
         return p
@@ -109,8 +110,9 @@ class Cluster:
     def kill(self, name, sig="KILL"):
         self.tool("kill", name, sig)
 
-    def restart(self, name):
-        self.tool("restart", name)
+    def restart(self, name, env=None):
+        """As it was, with these variables in its environment."""
+        self.tool("restart", name, env=env)
 
     def endpoints(self):
         with open(os.path.join(self.dir, "endpoints.json"), encoding="utf-8") as f:

@@ -370,7 +370,7 @@ static void it_leaves_beats_while_leaving_and_is_gone(void **state)
     assert_int_equal(lifecycler_due(l), MONO_NEVER);
 }
 
-static void leaving_in_the_second_of_the_last_write_waits_for_the_next(void **state)
+static void leaving_in_the_second_of_the_last_write_is_news(void **state)
 {
     (void)state;
     struct lifecycler_config c = config();
@@ -387,11 +387,32 @@ static void leaving_in_the_second_of_the_last_write_waits_for_the_next(void **st
     int64_t written = entry("me")->timestamp_s;
     assert_int_equal(written, START_S + 2);
     lifecycler_unregister(l);
-    assert_false(run(now));
-    assert_int_equal(entry("me")->state, RING_LEAVING);
-    assert_true(run(5000));
+    assert_true(run(now));
     assert_int_equal(entry("me")->state, RING_LEFT);
     assert_true(entry("me")->timestamp_s >= written); /* news to those who have that entry */
+}
+
+static void who_left_with_a_clock_ahead_comes_back_with_a_right_one(void **state)
+{
+    (void)state;
+    struct lifecycler_config c = config();
+    put("me", RING_ACTIVE, START_S + 300, 8);
+    start(&c, NULL);
+    run(now);
+    lifecycler_unregister(l);
+    assert_true(run(now));
+    assert_int_equal(entry("me")->state, RING_LEFT);
+    int64_t left = entry("me")->timestamp_s;
+    assert_true(left >= START_S + 300);
+    lifecycler_free(&l);
+    start(&c, NULL);
+    lifecycler_was_left(l, left);
+    lifecycler_was_left(l, left - 100); /* an older one changes nothing */
+    assert_false(run(now));
+    assert_int_equal(entry("me")->state, RING_ACTIVE);
+    assert_int_equal(entry("me")->timestamp_s, left + 1);
+    run(now + 5000);
+    assert_true(entry("me")->timestamp_s > left + 1); /* and its heartbeats are news */
 }
 
 static void an_entry_that_is_to_stay_stays_as_leaving(void **state)
@@ -679,7 +700,8 @@ int main(void)
         TEST(a_write_within_one_second_or_after_a_slow_clock_is_still_news),
         TEST(a_forgotten_member_comes_back_as_a_new_one),
         TEST(it_leaves_beats_while_leaving_and_is_gone),
-        TEST(leaving_in_the_second_of_the_last_write_waits_for_the_next),
+        TEST(leaving_in_the_second_of_the_last_write_is_news),
+        TEST(who_left_with_a_clock_ahead_comes_back_with_a_right_one),
         TEST(an_entry_that_is_to_stay_stays_as_leaving),
         TEST(one_that_never_registered_is_over_at_once),
         TEST(a_failed_write_is_made_again_a_second_later),
