@@ -126,6 +126,30 @@ const struct conf_row gossip_rows[] = {
                 CONF_ADVANCED,
                 "A packet that cannot be sent for this long, since all places of "
                 "max-concurrent-writes are taken, is dropped."),
+    CONF_BOOL_ROW(R, tls_enabled, "tls-enabled", "tls_enabled", "false", 0,
+                  "Speak TLS with all members; needs a certificate and a key."),
+    CONF_STR_ROW(R, tls_cert_path, "tls-cert-path", "tls_cert_path", "", 0,
+                 "File with this member's certificate and its chain (PEM). It is read again when "
+                 "it changes, as are the two below."),
+    CONF_STR_ROW(R, tls_key_path, "tls-key-path", "tls_key_path", "", 0,
+                 "File with the certificate's key (PEM)."),
+    CONF_STR_ROW(R, tls_ca_path, "tls-ca-path", "tls_ca_path", "", 0,
+                 "File with the authorities that members' certificates are verified against "
+                 "(PEM). The system's when empty."),
+    CONF_STR_ROW(R, tls_server_name, "tls-server-name", "tls_server_name", "", 0,
+                 "Name that the certificate of every member is verified for. The IP address "
+                 "dialled when empty."),
+    CONF_BOOL_ROW(R, tls_insecure_skip_verify, "tls-insecure-skip-verify",
+                  "tls_insecure_skip_verify", "false", 0,
+                  "Accept any certificate of the members dialled."),
+    CONF_BOOL_ROW(R, tls_client_auth, "tls-client-auth", "tls_client_auth", "false", 0,
+                  "Demand and verify a certificate of members that connect (mutual TLS)."),
+    CONF_STR_ROW(R, tls_cipher_suites, "tls-cipher-suites", "tls_cipher_suites", "", 0,
+                 "Cipher suites by Go's names, comma-separated, best first. Those with forward "
+                 "secrecy and authenticated encryption when empty."),
+    CONF_STR_ROW(R, tls_min_version, "tls-min-version", "tls_min_version", "", 0,
+                 "VersionTLS10, VersionTLS11 or VersionTLS12, which it is when empty. mbedTLS "
+                 "2.28 has no VersionTLS13."),
     {.type = CONF_END},
 };
 

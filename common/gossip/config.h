@@ -51,6 +51,12 @@ struct gossip_config {
     uint32_t packet_dial_ms, packet_write_ms;
     uint32_t writers_max;
     uint32_t writer_wait_ms;
+    bool tls_enabled;
+    const char *tls_cert_path, *tls_key_path, *tls_ca_path; /* PEM; "": none */
+    const char *tls_server_name;                            /* "": the address dialled */
+    bool tls_insecure_skip_verify;
+    const char *tls_cipher_suites, *tls_min_version; /* Go's names; "": a good choice */
+    bool tls_client_auth;
 };
 
 /* Rows for a conf section with prefix "memberlist." and path "memberlist". */

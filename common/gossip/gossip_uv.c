@@ -14,6 +14,7 @@
 #include "gossip/stats.h"
 #include "gossip/transport_uv.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 enum {
     LAST_PACKETS_MS = 1000, /* wait for packets that are on their way when all is told */
@@ -315,21 +316,42 @@ static void make_name(const struct gossip_config *c, char *out, size_t size)
         (void)snprintf(out, size, "%.900s", base);
 }
 
-static int make_parts(struct gossip *g, struct metrics *metrics, struct err *err)
+/* The transport, with TLS where the options ask for it. */
+static int make_transport(struct gossip *g, struct err *err)
 {
     const struct gossip_config *c = g->cfg;
+    struct tls_config tls = {.ca_path = c->tls_ca_path,
+                             .cert_path = c->tls_cert_path,
+                             .key_path = c->tls_key_path,
+                             .server_name = c->tls_server_name,
+                             .cipher_suites = c->tls_cipher_suites,
+                             .min_version = c->tls_min_version,
+                             .insecure_skip_verify = c->tls_insecure_skip_verify,
+                             .client_auth = c->tls_client_auth};
     struct transport_config tc = {.packet_dial_ms = c->packet_dial_ms,
                                   .packet_write_ms = c->packet_write_ms,
                                   .stream_timeout_ms = c->stream_timeout_ms,
                                   .writers_max = c->writers_max,
-                                  .writer_wait_ms = c->writer_wait_ms};
+                                  .writer_wait_ms = c->writer_wait_ms,
+                                  .tls = c->tls_enabled ? &tls : NULL};
+    int rc = transport_init(&g->transport, g->loop, &tc, &transport_events, g, &g->log, err);
+    if (rc != 0 && c->tls_enabled)
+        (void)err_wrap(err, "-memberlist.tls-*");
+    return rc;
+}
+
+static int make_parts(struct gossip *g, struct metrics *metrics, struct err *err)
+{
+    const struct gossip_config *c = g->cfg;
     struct gossip_core_config cc = gossip_config_core(c);
     char name[1024];
     int rc = gossip_stats_init(&g->stats, metrics, err);
     if (rc != 0)
         return rc;
-    if (transport_init(&g->transport, g->loop, &tc, &transport_events, g, &g->log) != 0 ||
-        loop_timer_init(&g->timer, g->loop, on_timer, g) != 0)
+    rc = make_transport(g, err);
+    if (rc != 0)
+        return rc;
+    if (loop_timer_init(&g->timer, g->loop, on_timer, g) != 0)
         return err_set(err, ERR_NOMEM, "gossip");
     rc = seeds_init(&g->seeds, g->loop, c, on_seeds, g, &g->log, metrics, err);
     if (rc == 0)

@@ -8,8 +8,8 @@
 struct gossip_stats {
     struct counter *kv[13];
     struct counter *ml[14];
-    struct counter *tcp[14];
-    struct gauge *members, *health, *keys, *queued_bytes, *reached, *seeds, *pending;
+    struct counter *tcp[22];
+    struct gauge *members, *health, *keys, *queued_bytes, *reached, *seeds, *pending, *connections;
     struct gauge_vec *queued, *tombstones;
     struct counter_vec *tombstones_removed;
     struct counter *beacons[2];
@@ -70,6 +70,19 @@ static const struct metric_row rows[] = {
     C(tcp[11], "tcp_transport_http_connections_total", "Connections that spoke HTTP."),
     C(tcp[12], "tcp_transport_sent_bytes_total", "All bytes sent."),
     C(tcp[13], "tcp_transport_received_bytes_total", "All bytes received."),
+    C(tcp[14], "tcp_transport_connections_refused_total",
+      "Connections closed since there were too many, or too much was held for them."),
+    C(tcp[15], "tcp_transport_connections_timeout_total",
+      "Connections that did not say in time what they want."),
+    C(tcp[16], "tcp_transport_plain_mismatches_total",
+      "Connections on which TLS met plain text."),
+    C(tcp[17], "tcp_transport_tls_handshakes_total", "TLS handshakes done."),
+    C(tcp[18], "tcp_transport_tls_resumed_total", "TLS handshakes that were resumed ones."),
+    C(tcp[19], "tcp_transport_tls_errors_total", "TLS handshakes and streams that failed."),
+    C(tcp[20], "tcp_transport_tls_reloads_total", "Times that changed files of TLS were taken."),
+    C(tcp[21], "tcp_transport_tls_reload_errors_total",
+      "Times that changed files of TLS could not be used."),
+    G(connections, "tcp_transport_connections", "Connections of others that are open."),
     G(members, "client_cluster_members_count", "Members that are alive or suspected."),
     G(health, "client_cluster_node_health_score", "Health of this member; 0 is well."),
     G(keys, "client_kv_store_count", "Keys in the store."),
@@ -180,7 +193,10 @@ void gossip_stats_update(struct gossip_stats *s, struct gossip_core *core,
     COPY(s->tcp, t->incoming_streams, t->outgoing_streams, t->outgoing_stream_errors,
          t->packets_received, t->packets_received_bytes, t->packets_received_errors,
          t->packets_sent, t->packets_sent_bytes, t->packets_sent_errors, t->packets_dropped,
-         t->unknown_connections, t->http_connections, t->sent_bytes, t->received_bytes);
+         t->unknown_connections, t->http_connections, t->sent_bytes, t->received_bytes,
+         t->connections_refused, t->connections_timeout, t->plain_mismatches, t->tls_handshakes,
+         t->tls_resumed, t->tls_errors, t->tls_reloads, t->tls_reload_errors);
+    gauge_set(s->connections, (double)t->connections);
     while (kv_next(kv, &at, &key)) {
         struct counter *removed = COUNTER_AT(s->tombstones_removed, key.key);
         keys++;

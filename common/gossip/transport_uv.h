@@ -1,10 +1,13 @@
 /* gossip/transport_uv.h - dskit's transport: every packet and every stream is a TCP connection of
- * its own to the peer's gossip port.
+ * its own to the peer's gossip port, with TLS where it is asked for.
  *
  * First byte 1: a packet (sender's address as text, payload, MD5 of the payload, end of file);
  * 2: a memberlist stream. Follows grafana/dskit kv/memberlist/tcp_transport.go. Connections,
- * bytes held and waiting packets are bounded; a packet that cannot be sent in time is dropped, as
- * there. Driver: one loop's thread. Tests: tests/unit/gossip/test_gossip_uv.c. */
+ * bytes held, handshakes and waiting packets are bounded, fairly among peers (gossip/inbound.h);
+ * what comes in has an absolute deadline for its first byte and for its whole; a packet that
+ * cannot be sent in time is dropped, as there. Each limit has a counter and a line of the log, at
+ * most one a minute for each peer.
+ * Driver: one loop's thread. Tests: tests/unit/gossip/test_gossip_uv.c, test_transport_uv.c. */
 #ifndef GOSSIP_TRANSPORT_UV_H
 #define GOSSIP_TRANSPORT_UV_H
 
@@ -19,6 +22,7 @@
 
 struct log;
 struct loop;
+struct tls_config;
 struct transport;
 
 /* What comes in; all with `arg`, on the loop's thread. */
@@ -37,6 +41,7 @@ struct transport_config {
     uint32_t stream_timeout_ms;
     uint32_t writers_max;    /* packets on their way at a time; 0 counts as 1 */
     uint32_t writer_wait_ms; /* longest wait for such a place */
+    const struct tls_config *tls; /* NULL: plain text; its texts outlive the transport */
 };
 
 struct transport_stats {
@@ -45,12 +50,19 @@ struct transport_stats {
     uint64_t packets_sent, packets_sent_bytes, packets_sent_errors, packets_dropped;
     uint64_t unknown_connections, http_connections;
     uint64_t sent_bytes, received_bytes;
+    uint64_t connections_refused;  /* closed for lack of a place, theirs or a newcomer's */
+    uint64_t connections_timeout;  /* came in and did not say in time what they want */
+    uint64_t plain_mismatches;     /* TLS met plain text, on either side */
+    uint64_t tls_handshakes, tls_resumed, tls_errors;
+    uint64_t tls_reloads, tls_reload_errors; /* of the files */
+    uint64_t connections; /* accepted ones that are open now */
 };
 
-/* Nothing listens yet. events is borrowed (static). ERR_NOMEM. */
+/* Nothing listens yet. events is borrowed (static). ERR_NOMEM; with TLS also what tls_init() has,
+ * and ERR_INVAL when there is no certificate. */
 int transport_init(struct transport **out, struct loop *loop,
                    const struct transport_config *config, const struct transport_events *events,
-                   void *arg, const struct log *log);
+                   void *arg, const struct log *log, struct err *err);
 
 /* Close everything; nothing is called back any more. NULL-safe; leaves *t NULL. The loop must
  * turn once more before it is freed. */
@@ -77,13 +89,14 @@ void transport_write(struct transport *t, uint32_t stream, struct buf *bytes);
 /* End a stream when all is sent; on_end does not follow. */
 void transport_close(struct transport *t, uint32_t stream);
 
-/* Give up on packets that waited too long. Call now and then. */
+/* Give up on packets that waited too long; look whether certificates have changed. Call now and
+ * then. */
 void transport_tick(struct transport *t);
 
 /* Packets that are not sent yet. */
 size_t transport_unsent(const struct transport *t);
 
 /* Counted since the start. */
-const struct transport_stats *transport_stats(const struct transport *t);
+const struct transport_stats *transport_stats(struct transport *t);
 
 #endif
