@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "gossip/digest.h"
-#include "gossip/transport_priv.h"
+#include "gossip/transport_uv_priv.h"
 #include "net/loop.h"
 
 enum { LOG_QUIET_MS = 60000 };

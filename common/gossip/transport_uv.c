@@ -4,7 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "gossip/transport_priv.h"
+#include "gossip/transport_uv_priv.h"
 #include "net/loop.h"
 #include "net/pool.h"
 

@@ -194,6 +194,9 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
+	if err := kv.AwaitRunning(context.Background()); err != nil {
+		panic(err)
+	}
 	answer := func(v interface{}) {
 		line, _ := json.Marshal(v)
 		fmt.Println(string(line))

@@ -1,7 +1,7 @@
-/* gossip/transport_priv.h - what the files of the transport share: transport_uv.c (making, streams
- * of ours), transport_in_uv.c (what comes in), transport_out_uv.c (packets that go out). */
-#ifndef GOSSIP_TRANSPORT_PRIV_H
-#define GOSSIP_TRANSPORT_PRIV_H
+/* gossip/transport_uv_priv.h - what the files of the transport share: transport_uv.c (making,
+ * streams of ours), transport_in_uv.c (what comes in), transport_out_uv.c (packets that go out). */
+#ifndef GOSSIP_TRANSPORT_UV_PRIV_H
+#define GOSSIP_TRANSPORT_UV_PRIV_H
 
 #include "base/list.h"
 #include "base/log.h"
