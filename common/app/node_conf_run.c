@@ -7,6 +7,7 @@
 #include "conf/page.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define R server_settings
 static const struct conf_row server_rows[] = {
@@ -75,6 +76,10 @@ static int check_server(const void *at, struct err *err)
                        s->http_threads, NODE_THREADS_MAX);
     if (s->connection_memory < 2048 || s->connection_memory > 16u << 20)
         return err_set(err, ERR_INVAL, "-server.http-connection-memory: not in 2KiB to 16MiB");
+    if (strcmp(s->metrics_namespace, "pyroscope") != 0 &&
+        strcmp(s->metrics_namespace, "phlare") != 0)
+        return err_set(err, ERR_INVAL, "-metrics.namespace: %s is not pyroscope or phlare",
+                       s->metrics_namespace);
     if (s->workers > 256)
         return err_set(err, ERR_INVAL, "-server.workers: %u is above 256", s->workers);
     return s->http_port > 65535
