@@ -86,31 +86,33 @@ static void publish(struct gossip *g)
     log_waiting(g);
 }
 
-static void perform(struct gossip *g, struct memberlist_action *a)
+static void send_packet(void *arg, const struct gossip_addr *to, struct buf *bytes)
 {
-    switch (a->verb) {
-    case ML_PACKET:
-        transport_send(g->transport, &a->to, &a->bytes);
-        break;
-    case ML_STREAM_OPEN:
-        transport_open(g->transport, a->stream, &a->to, &a->bytes);
-        break;
-    case ML_STREAM_WRITE:
-        transport_write(g->transport, a->stream, &a->bytes);
-        break;
-    case ML_STREAM_CLOSE:
-        transport_close(g->transport, a->stream);
-        break;
-    case ML_JOINED:
-        break;
-    }
-    buf_reset(&a->bytes);
+    transport_send(arg, to, bytes);
+}
+
+static void open_stream(void *arg, uint32_t stream, const struct gossip_addr *to,
+                        struct buf *bytes)
+{
+    transport_open(arg, stream, to, bytes);
+}
+
+static void write_stream(void *arg, uint32_t stream, struct buf *bytes)
+{
+    transport_write(arg, stream, bytes);
+}
+
+static void close_stream(void *arg, uint32_t stream)
+{
+    transport_close(arg, stream);
 }
 
 /* After each event: do what the core wants done, set the clock for the next. Performing may be an
  * event itself; its actions are then done by the outer call. */
 static void pump(struct gossip *g)
 {
+    const struct memberlist_transport carrier = {
+        g->transport, send_packet, open_stream, write_stream, close_stream};
     struct memberlist_action a;
     if (g->pumping)
         return;
@@ -118,7 +120,7 @@ static void pump(struct gossip *g)
     if (g->started && !g->stopping)
         (void)seeds_give(g->seeds, g->core, now_of(g)); /* out of memory: next time */
     while (gossip_core_next(g->core, &a))
-        perform(g, &a);
+        memberlist_perform(&carrier, &a);
     g->pumping = false;
     if (!g->started)
         return;

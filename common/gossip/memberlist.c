@@ -7,28 +7,6 @@
 #include "base/mem.h"
 #include "gossip/memberlist_priv.h"
 
-struct memberlist_config memberlist_config_dskit(void)
-{
-    return (struct memberlist_config){
-        .default_port = 7946,
-        .compression = PACKET_LZW,
-        .gossip_interval_ms = 200,
-        .gossip_nodes = 3,
-        .pushpull_interval_ms = 30000,
-        .probe_interval_ms = 5000,
-        .probe_timeout_ms = 2000,
-        .indirect_checks = 3,
-        .suspicion_mult = 4,
-        .suspicion_max_mult = 6,
-        .awareness_max = 8,
-        .retransmit_mult = 4,
-        .dead_gossip_ms = 30000,
-        .stream_timeout_ms = 2000,
-        .packet_bytes = 10 << 20,
-        .members_max = 100000,
-    };
-}
-
 static int init_parts(struct memberlist *ml, mono_ms now, struct err *err)
 {
     ml->label = str_dup_c(ml->cfg.label);
@@ -39,6 +17,7 @@ static int init_parts(struct memberlist *ml, mono_ms now, struct err *err)
         .name = ml->cfg.name,
         .addr = ml->cfg.addr,
         .default_port = ml->cfg.default_port,
+        .meta = ml->cfg.meta,
         .suspicion_mult = ml->cfg.suspicion_mult,
         .suspicion_max_mult = ml->cfg.suspicion_max_mult,
         .probe_interval_ms = ml->cfg.probe_interval_ms,
@@ -47,6 +26,8 @@ static int init_parts(struct memberlist *ml, mono_ms now, struct err *err)
         .dead_ms = ml->cfg.dead_gossip_ms,
         .count_max = ml->cfg.members_max,
     };
+    memcpy(mc.vsn, ml->cfg.vsn, sizeof mc.vsn);
+    ml->cfg.meta = (struct str){0}; /* the table has its own copy */
     int rc = members_init(&ml->members, &mc, ml->queue, ml->rng, ml->log, now, err);
     if (rc == 0)
         ml->cfg.name = members_self(ml->members)->name;
@@ -129,6 +110,38 @@ int ml_act(struct memberlist *ml, struct memberlist_action *a)
     return 0;
 }
 
+void memberlist_perform(const struct memberlist_transport *t, struct memberlist_action *a)
+{
+    switch (a->verb) {
+    case ML_PACKET:
+        t->packet(t->arg, &a->to, &a->bytes);
+        break;
+    case ML_STREAM_OPEN:
+        t->open(t->arg, a->stream, &a->to, &a->bytes);
+        break;
+    case ML_STREAM_WRITE:
+        t->write(t->arg, a->stream, &a->bytes);
+        break;
+    case ML_STREAM_CLOSE:
+        t->close(t->arg, a->stream);
+        break;
+    case ML_JOINED:
+        break;
+    }
+    buf_reset(&a->bytes);
+}
+
+void memberlist_set_seal(struct memberlist *ml, const struct memberlist_seal *seal)
+{
+    ml->seal = *seal;
+}
+
+int memberlist_set_meta(struct memberlist *ml, struct str meta, mono_ms now)
+{
+    ml->now = now;
+    return members_set_meta(ml->members, meta);
+}
+
 bool memberlist_next(struct memberlist *ml, struct memberlist_action *out)
 {
     struct list *first = list_first(&ml->actions);
@@ -191,6 +204,7 @@ void memberlist_tick(struct memberlist *ml, mono_ms now)
         ml->next_gossip = step(ml->next_gossip, ml->cfg.gossip_interval_ms, now);
         ml_gossip(ml);
     }
+    ml_watch_reach(ml);
 }
 
 static mono_ms earlier(mono_ms a, mono_ms b)

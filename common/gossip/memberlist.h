@@ -33,7 +33,10 @@ struct memberlist_config {
     uint16_t default_port;
     struct str label; /* of the cluster; "" for none */
     bool any_label;   /* accept every label */
+    struct str meta;  /* announced about us */
+    uint8_t vsn[MEMBER_VSN_SIZE]; /* announced; all 0: memberlist's own of today */
     enum packet_compression compression;
+    bool stream_pings; /* a probe without an answer is tried over a stream too */
     uint32_t gossip_interval_ms, gossip_nodes;
     uint32_t pushpull_interval_ms; /* 0: never */
     uint32_t probe_interval_ms;    /* 0: never probe */
@@ -48,8 +51,13 @@ struct memberlist_config {
     size_t members_max;
 };
 
-/* What dskit sets by default: LAN values, 5 s probes, packets of 10 MiB. Name, addr: empty. */
+/* memberlist's sets for a local network, for long distances and for one host; what dskit sets (LAN
+ * values, 5 s probes, packets of 10 MiB); what Alertmanager does. Name, addr, label: empty. */
+struct memberlist_config memberlist_config_lan(void);
+struct memberlist_config memberlist_config_wan(void);
+struct memberlist_config memberlist_config_local(void);
 struct memberlist_config memberlist_config_dskit(void);
+struct memberlist_config memberlist_config_alertmanager(void);
 
 /* What rides on the membership. Called from inside the machine; must not call it back. */
 struct memberlist_delegate {
@@ -63,6 +71,17 @@ struct memberlist_delegate {
     /* As bcast_take() over the delegate's own queues, `members` for the transmit limit. */
     size_t (*take)(void *arg, size_t budget, size_t overhead, size_t members, bcast_fn fn,
                    void *fn_arg);
+};
+
+/* Encryption, which dskit never uses. `aad` is authenticated along. All fields 0: none. */
+struct memberlist_seal {
+    void *arg;
+    size_t overhead; /* bytes that sealing adds, at most */
+    /* Append the sealed or the opened bytes. 0, ERR_DENIED (no key fits), ERR_NOMEM. */
+    int (*seal)(void *arg, struct str plain, struct str aad, struct buf *out);
+    int (*open)(void *arg, struct str sealed, struct str aad, struct buf *out);
+    bool plain_in;  /* accept what is not sealed, too */
+    bool plain_out; /* send without sealing */
 };
 
 enum memberlist_verb {
@@ -83,14 +102,35 @@ struct memberlist_action {
     struct buf bytes;
 };
 
+/* What carries packets and streams: dskit's TCP transport, UDP and TCP, a simulated network. What
+ * comes in goes to memberlist_on_...(). All with `arg`; `bytes` may be taken. */
+struct memberlist_transport {
+    void *arg;
+    void (*packet)(void *arg, const struct gossip_addr *to, struct buf *bytes);
+    void (*open)(void *arg, uint32_t stream, const struct gossip_addr *to, struct buf *bytes);
+    void (*write)(void *arg, uint32_t stream, struct buf *bytes);
+    void (*close)(void *arg, uint32_t stream);
+};
+
+/* Carry out an action (ML_JOINED is none) and release its bytes. */
+void memberlist_perform(const struct memberlist_transport *t, struct memberlist_action *a);
+
+/* Counted since the start. */
 struct memberlist_stats {
-    uint64_t packets_bad, packets_foreign; /* broken frames; another cluster's label */
-    uint64_t packets_unknown;              /* message types nobody speaks */
+    uint64_t packets_bad;           /* broken frames and messages */
+    uint64_t packets_foreign;       /* another cluster's label */
+    uint64_t packets_unlabelled;    /* no label, while we have one */
+    uint64_t packets_unknown;       /* message types nobody speaks */
+    uint64_t packets_misdirected;   /* pings that mean another member at our address */
     uint64_t streams_bad, streams_refused, streams_timeout;
-    uint64_t streams_ok; /* push/pulls merged */
-    uint64_t merge_refused; /* protocol versions do not fit */
+    uint64_t streams_foreign;       /* with another label, or none */
+    uint64_t streams_unanswered;    /* ours, closed without a word: typical of another label */
+    uint64_t streams_ok;            /* push/pulls merged */
+    uint64_t merge_refused;         /* protocol versions do not fit */
+    uint64_t unreachable;           /* times that others seemed unable to reach us */
     uint64_t probes, probes_failed;
-    uint64_t dropped_nomem; /* things not sent or taken for lack of memory */
+    uint64_t stream_pings_ok;       /* members that answered on a stream, but not to packets */
+    uint64_t dropped_nomem;         /* things not sent or taken for lack of memory */
 };
 
 /* A member that knows only itself. rng, delegate (copied) and log must outlive it.
@@ -99,6 +139,13 @@ int memberlist_init(struct memberlist **out, const struct memberlist_config *con
                     const struct memberlist_delegate *delegate, struct rng *rng,
                     const struct log *log, mono_ms now, struct err *err);
 void memberlist_free(struct memberlist **ml); /* NULL-safe; leaves *ml NULL */
+
+/* Encrypt from now on (copied; what it points to must outlive the machine). Before anything was
+ * sent. */
+void memberlist_set_seal(struct memberlist *ml, const struct memberlist_seal *seal);
+
+/* Announce other metadata about us. ERR_INVAL, ERR_NOMEM. */
+int memberlist_set_meta(struct memberlist *ml, struct str meta, mono_ms now);
 
 /* Do what the time demands. `now` never goes back, here and below. */
 void memberlist_tick(struct memberlist *ml, mono_ms now);

@@ -1,18 +1,13 @@
-#include "base/log.h"
-#include "base/mem.h"
 #include "gossip/digest.h"
 #include "gossip/memberlist_priv.h"
 #include "gossip/messages.h"
 #include "gossip/msgpack.h"
 
-#include <string.h>
 
 enum {
     COMPOUND_OVERHEAD = 2, /* per part, and once for the compound */
     USER_OVERHEAD = 3,     /* the same and a type byte */
-    CRC_VERSION = 5,       /* protocol versions that know ... */
-    NACK_VERSION = 4,
-    QUIET_MS = 60000, /* between two log lines of one kind */
+    CRC_VERSION = 5,       /* protocol version that knows checksums */
 };
 
 /* --- sending ------------------------------------------------------------------------------- */
@@ -24,26 +19,37 @@ struct packet_to {
     bool crc;
 };
 
-/* Wrap one packet: label, checksum, compression; hand it to the driver. */
+static bool seals(const struct memberlist *ml)
+{
+    return ml->seal.seal != NULL && !ml->seal.plain_out;
+}
+
+/* Wrap one packet: label, encryption, checksum, compression; hand it to the driver. */
 static void send_packet(void *arg, struct str msg)
 {
     const struct packet_to *t = arg;
+    struct memberlist *ml = t->ml;
     struct memberlist_action a = {.verb = ML_PACKET, .to = *t->to};
-    struct buf inner = {0};
-    packet_put_label(&a.bytes, t->ml->cfg.label);
-    if (packet_pack(&inner, msg, t->ml->cfg.compression) != 0)
+    struct buf inner = {0}, frame = {0};
+    packet_put_label(&a.bytes, ml->cfg.label);
+    if (packet_pack(&inner, msg, ml->cfg.compression) != 0)
         a.bytes.error = ERR_NOMEM;
+    struct buf *out = seals(ml) ? &frame : &a.bytes;
     if (t->crc) {
-        buf_u8(&a.bytes, MSG_CRC);
-        buf_u32be(&a.bytes, digest_crc32(buf_view(&inner)));
+        buf_u8(out, MSG_CRC);
+        buf_u32be(out, digest_crc32(buf_view(&inner)));
     }
-    buf_str(&a.bytes, buf_view(&inner));
+    buf_str(out, buf_view(&inner));
+    if (frame.error != 0 ||
+        (seals(ml) && ml->seal.seal(ml->seal.arg, buf_view(&frame), ml->cfg.label, &a.bytes) != 0))
+        a.bytes.error = ERR_NOMEM;
     buf_reset(&inner);
-    (void)ml_act(t->ml, &a);
+    buf_reset(&frame);
+    (void)ml_act(ml, &a);
 }
 
-static void send_parts(struct memberlist *ml, const struct gossip_addr *to,
-                       const struct member *peer, struct parts *p)
+void ml_send_parts(struct memberlist *ml, const struct gossip_addr *to, const struct member *peer,
+                   struct parts *p)
 {
     struct packet_to t = {ml, to, peer != NULL && peer->vsn[1] >= CRC_VERSION};
     if (parts_send(p, send_packet, &t) != 0)
@@ -76,7 +82,8 @@ static void add_broadcasts(struct memberlist *ml, struct parts *p, size_t budget
 static size_t packet_budget(const struct memberlist *ml)
 {
     size_t label = ml->cfg.label.len;
-    return ml->cfg.packet_bytes - COMPOUND_OVERHEAD - (label == 0 ? 0 : 2 + label);
+    size_t wrap = (label == 0 ? 0 : 2 + label) + (seals(ml) ? ml->seal.overhead : 0);
+    return ml->cfg.packet_bytes - COMPOUND_OVERHEAD - wrap;
 }
 
 void ml_send(struct memberlist *ml, const struct gossip_addr *to, const struct member *peer,
@@ -89,7 +96,7 @@ void ml_send(struct memberlist *ml, const struct gossip_addr *to, const struct m
     else if (packet_budget(ml) > msg->size)
         add_broadcasts(ml, &p, packet_budget(ml) - msg->size);
     buf_reset(msg);
-    send_parts(ml, to, peer, &p);
+    ml_send_parts(ml, to, peer, &p);
 }
 
 static bool wants_gossip(void *arg, const struct member *m)
@@ -116,168 +123,8 @@ void ml_gossip(struct memberlist *ml)
             parts_reset(&p);
             return;
         }
-        send_parts(ml, &peers[i]->addr, peers[i], &p);
+        ml_send_parts(ml, &peers[i]->addr, peers[i], &p);
     }
-}
-
-/* --- probing ------------------------------------------------------------------------------- */
-
-static struct msg_ping ping_for(const struct memberlist *ml, uint32_t seq, struct str name)
-{
-    const struct member *self = members_self(ml->members);
-    return (struct msg_ping){.seq = seq,
-                             .node = name,
-                             .source_ip = gossip_addr_ip(&self->addr),
-                             .source_port = self->addr.port,
-                             .source_node = self->name};
-}
-
-static void probe_end(struct memberlist *ml, bool acked)
-{
-    struct probe *p = &ml->probe;
-    int32_t delta = -1;
-    if (!acked) {
-        delta = p->nacks_expected > 0 ? (int32_t)(p->nacks_expected - p->nacks) : 1;
-        ml->stats.probes_failed++;
-    }
-    members_awareness_add(ml->members, delta);
-    if (!acked) {
-        struct msg_accuse s = {p->incarnation, p->name, ml->cfg.name};
-        (void)members_on_suspect(ml->members, &s, ml->now); /* the next probe tries again */
-    }
-    mem_free((void *)(uintptr_t)p->name.data);
-    *p = (struct probe){0};
-}
-
-/* Ping a member; a suspected one is told so in the same packet, to let it refute. */
-static void probe_start(struct memberlist *ml, const struct member *target)
-{
-    struct probe *p = &ml->probe;
-    char *name = str_dup_c(target->name);
-    if (name == NULL)
-        return;
-    mono_ms round = (mono_ms)ml->cfg.probe_interval_ms * (members_awareness(ml->members) + 1);
-    *p = (struct probe){.running = true,
-                        .seq = ++ml->last_seq,
-                        .addr = target->addr,
-                        .name = str_of(name, target->name.len),
-                        .incarnation = target->incarnation,
-                        .ask_due = ml->now + ml->cfg.probe_timeout_ms,
-                        .due = ml->now + round};
-    ml->stats.probes++;
-    struct msg_ping ping = ping_for(ml, p->seq, target->name);
-    struct buf msg = {0};
-    msg_put_ping(&msg, &ping);
-    if (target->state == MEMBER_ALIVE) {
-        ml_send(ml, &target->addr, NULL, &msg);
-        return;
-    }
-    struct parts parts = {0};
-    struct buf suspect = {0};
-    struct msg_accuse s = {target->incarnation, target->name, ml->cfg.name};
-    msg_put_suspect(&suspect, &s);
-    parts_add(&parts, (struct str){0}, buf_view(&msg));
-    parts_add(&parts, (struct str){0}, buf_view(&suspect));
-    if (msg.error != 0 || suspect.error != 0)
-        parts.error = ERR_NOMEM;
-    buf_reset(&msg);
-    buf_reset(&suspect);
-    send_parts(ml, &target->addr, target, &parts);
-}
-
-void ml_probe_next(struct memberlist *ml)
-{
-    if (ml->probe.running || members_is_leaving(ml->members))
-        return;
-    for (size_t checked = 0; checked <= members_count(ml->members); checked++) {
-        if (ml->probe_at >= members_count(ml->members)) { /* a full round is over */
-            members_reap(ml->members, ml->now);
-            ml->probe_at = 0;
-        }
-        const struct member *m = members_at(ml->members, ml->probe_at++);
-        if (m == members_self(ml->members) || m->state > MEMBER_SUSPECT)
-            continue;
-        probe_start(ml, m);
-        return;
-    }
-}
-
-static bool can_help(void *arg, const struct member *m)
-{
-    const struct memberlist *ml = arg;
-    return m->state == MEMBER_ALIVE && m != members_self(ml->members) &&
-           !str_eq(m->name, ml->probe.name);
-}
-
-enum { HELPERS_MAX = 16 };
-
-/* No ack in time: ask others to ping it. */
-static void probe_ask_others(struct memberlist *ml)
-{
-    struct probe *p = &ml->probe;
-    const struct member *self = members_self(ml->members), *helpers[HELPERS_MAX];
-    uint32_t want = ml->cfg.indirect_checks < HELPERS_MAX ? ml->cfg.indirect_checks : HELPERS_MAX;
-    size_t count = members_pick(ml->members, want, can_help, ml, helpers);
-    p->asked_others = true;
-    for (size_t i = 0; i < count; i++) {
-        bool nack = helpers[i]->vsn[1] >= NACK_VERSION;
-        struct msg_indirect_ping ask = {.seq = p->seq,
-                                        .target_ip = gossip_addr_ip(&p->addr),
-                                        .port = p->addr.port,
-                                        .node = p->name,
-                                        .nack = nack,
-                                        .source_ip = gossip_addr_ip(&self->addr),
-                                        .source_port = self->addr.port,
-                                        .source_node = self->name};
-        struct buf msg = {0};
-        msg_put_indirect_ping(&msg, &ask);
-        p->nacks_expected += nack ? 1 : 0;
-        ml_send(ml, &helpers[i]->addr, NULL, &msg);
-    }
-}
-
-static void relay_end(struct memberlist *ml, struct relay *r)
-{
-    list_remove(&r->link);
-    ml->relay_count--;
-    mem_free(r);
-}
-
-/* The target of an indirect ping did not answer in time: say so, if that was asked for. */
-static void relays_tick(struct memberlist *ml)
-{
-    LIST_EACH_SAFE(link, &ml->relays) {
-        struct relay *r = LIST_ITEM(link, struct relay, link);
-        if (r->due > ml->now)
-            return; /* they stand in order of time */
-        if (r->nack) {
-            struct buf msg = {0};
-            msg_put_nack(&msg, &(struct msg_nack){r->asked_seq});
-            ml_send(ml, &r->to, NULL, &msg);
-        }
-        relay_end(ml, r);
-    }
-}
-
-void ml_probe_tick(struct memberlist *ml)
-{
-    struct probe *p = &ml->probe;
-    relays_tick(ml);
-    if (p->running && !p->asked_others && p->ask_due <= ml->now)
-        probe_ask_others(ml);
-    if (p->running && p->due <= ml->now)
-        probe_end(ml, false);
-}
-
-mono_ms ml_probe_due(const struct memberlist *ml)
-{
-    const struct list *first = list_first(&ml->relays);
-    mono_ms due = first == NULL ? MONO_NEVER : LIST_ITEM(first, struct relay, link)->due;
-    if (ml->probe.running) {
-        mono_ms next = ml->probe.asked_others ? ml->probe.due : ml->probe.ask_due;
-        due = next < due ? next : due;
-    }
-    return due;
 }
 
 /* --- receiving ----------------------------------------------------------------------------- */
@@ -287,94 +134,6 @@ struct incoming {
     const struct gossip_addr *from;
     int bad;
 };
-
-/* Where an answer goes: the source that the message names, else the packet's sender. */
-static struct gossip_addr answer_to(const struct incoming *in, struct str ip, uint64_t port)
-{
-    struct gossip_addr a;
-    if (port > 0 && gossip_addr_of_bytes(&a, ip, (uint16_t)port) == 0)
-        return a;
-    return *in->from;
-}
-
-static int on_ping(struct incoming *in, struct mp_reader *r)
-{
-    struct msg_ping m;
-    int rc = msg_get_ping(r, &m);
-    if (rc != 0)
-        return rc;
-    if (m.node.len > 0 && !str_eq(m.node, in->ml->cfg.name))
-        return 0; /* meant for another: the address changed hands */
-    struct gossip_addr to = answer_to(in, m.source_ip, m.source_port);
-    struct buf msg = {0};
-    msg_put_ack(&msg, &(struct msg_ack){.seq = m.seq});
-    ml_send(in->ml, &to, NULL, &msg);
-    return 0;
-}
-
-static int on_indirect_ping(struct incoming *in, struct mp_reader *r)
-{
-    struct memberlist *ml = in->ml;
-    struct msg_indirect_ping m;
-    struct gossip_addr target;
-    int rc = msg_get_indirect_ping(r, &m);
-    if (rc != 0)
-        return rc;
-    uint16_t port = m.port == 0 ? ml->cfg.default_port : (uint16_t)m.port;
-    if (gossip_addr_of_bytes(&target, m.target_ip, port) != 0)
-        return ERR_PARSE;
-    if (ml->relay_count == RELAYS_MAX)
-        return ERR_LIMIT;
-    struct relay *relay = mem_zalloc(sizeof *relay);
-    if (relay == NULL)
-        return ERR_NOMEM;
-    *relay = (struct relay){.seq = ++ml->last_seq,
-                            .asked_seq = (uint32_t)m.seq,
-                            .to = answer_to(in, m.source_ip, m.source_port),
-                            .nack = m.nack,
-                            .due = ml->now + ml->cfg.probe_timeout_ms};
-    list_push_back(&ml->relays, &relay->link);
-    ml->relay_count++;
-    struct msg_ping ping = ping_for(ml, relay->seq, m.node);
-    struct buf msg = {0};
-    msg_put_ping(&msg, &ping);
-    ml_send(ml, &target, NULL, &msg);
-    return 0;
-}
-
-static int on_ack(struct incoming *in, struct mp_reader *r)
-{
-    struct memberlist *ml = in->ml;
-    struct msg_ack m;
-    int rc = msg_get_ack(r, &m);
-    if (rc != 0)
-        return rc;
-    if (ml->probe.running && ml->probe.seq == m.seq) {
-        probe_end(ml, true);
-        return 0;
-    }
-    LIST_EACH(link, &ml->relays) {
-        struct relay *relay = LIST_ITEM(link, struct relay, link);
-        if (relay->seq != m.seq)
-            continue;
-        struct buf msg = {0};
-        msg_put_ack(&msg, &(struct msg_ack){.seq = relay->asked_seq});
-        ml_send(ml, &relay->to, NULL, &msg);
-        relay_end(ml, relay);
-        break;
-    }
-    return 0;
-}
-
-static int on_nack(struct incoming *in, struct mp_reader *r)
-{
-    struct probe *p = &in->ml->probe;
-    struct msg_nack m;
-    int rc = msg_get_nack(r, &m);
-    if (rc == 0 && p->running && p->seq == m.seq && p->nacks < p->nacks_expected)
-        p->nacks++;
-    return rc;
-}
 
 static int on_member_news(struct incoming *in, uint8_t type, struct mp_reader *r)
 {
@@ -399,16 +158,16 @@ static void on_message(void *arg, uint8_t type, struct str body)
     int rc = 0;
     switch (type) {
     case MSG_PING:
-        rc = on_ping(in, &r);
+        rc = ml_on_ping(in->ml, in->from, &r);
         break;
     case MSG_INDIRECT_PING:
-        rc = on_indirect_ping(in, &r);
+        rc = ml_on_indirect_ping(in->ml, in->from, &r);
         break;
     case MSG_ACK:
-        rc = on_ack(in, &r);
+        rc = ml_on_ack(in->ml, &r);
         break;
     case MSG_NACK:
-        rc = on_nack(in, &r);
+        rc = ml_on_nack(in->ml, &r);
         break;
     case MSG_ALIVE:
     case MSG_SUSPECT:
@@ -420,7 +179,7 @@ static void on_message(void *arg, uint8_t type, struct str body)
             in->ml->delegate.on_message(in->ml->delegate.arg, body);
         break;
     default:
-        in->ml->stats.packets_unknown++;
+        ml_diag_unknown(in->ml, in->from, type);
         break;
     }
     if (rc == ERR_NOMEM)
@@ -429,42 +188,43 @@ static void on_message(void *arg, uint8_t type, struct str body)
         in->bad++;
 }
 
-static void log_foreign(struct memberlist *ml, const struct gossip_addr *from)
+/* Open what is sealed: *bytes then borrows from *opened. */
+static int unseal(const struct memberlist *ml, struct str *bytes, struct buf *opened)
 {
-    uint64_t left_out = 0;
-    char text[GOSSIP_ADDR_TEXT_MAX];
-    if (!log_rate_pass(&ml->label_rate, ml->now, QUIET_MS, &left_out))
-        return;
-    gossip_addr_text(from, text);
-    log_line(ml->log, LOG_WARN,
-             "packet of another cluster dropped; compare -memberlist.cluster-label of both",
-             LOG_C("from", text), LOG_S("our_label", ml->cfg.label),
-             LOG_U("left_out", left_out));
+    if (ml->seal.open == NULL)
+        return 0;
+    int rc = ml->seal.open(ml->seal.arg, *bytes, ml->cfg.label, opened);
+    if (rc == ERR_DENIED && ml->seal.plain_in)
+        return 0;
+    *bytes = buf_view(opened);
+    return rc;
 }
 
 void memberlist_on_packet(struct memberlist *ml, const struct gossip_addr *from,
                           struct str bytes, mono_ms now)
 {
     struct incoming in = {ml, from, 0};
+    struct buf opened = {0};
     ml->now = now;
     members_heard(ml->members, now);
+    ml->reach.last_in = now;
     int rc = packet_strip_label(&bytes, ml->cfg.label, ml->cfg.any_label);
     if (rc == ERR_DENIED) {
-        ml->stats.packets_foreign++;
-        log_foreign(ml, from);
+        ml_diag_label(ml, from, packet_label(bytes), false);
         return;
     }
     if (rc == 0)
+        rc = unseal(ml, &bytes, &opened);
+    if (rc == 0)
         rc = packet_open(bytes, on_message, &in, NULL);
-    if (rc == 0 && in.bad == 0)
-        return;
-    ml->stats.packets_bad++;
-    uint64_t left_out = 0;
-    if (!log_rate_pass(&ml->bad_rate, now, QUIET_MS, &left_out))
-        return;
-    char text[GOSSIP_ADDR_TEXT_MAX];
-    gossip_addr_text(from, text);
-    log_line(ml->log, LOG_WARN, "packet could not be read", LOG_C("from", text),
-             LOG_C("reason", err_text(rc != 0 ? rc : ERR_PARSE)), LOG_U("bytes", bytes.len),
-             LOG_U("left_out", left_out));
+    if (rc == ERR_NOMEM) {
+        ml->stats.dropped_nomem++;
+    } else if (rc != 0 || in.bad > 0) {
+        ml->stats.packets_bad++;
+        ml_diag_bad(ml, from,
+                    rc == ERR_DENIED ? "packet could not be decrypted; do both have the same key?"
+                                     : "packet could not be read",
+                    err_text(rc != 0 ? rc : ERR_PARSE), bytes.len);
+    }
+    buf_reset(&opened);
 }

@@ -1,18 +1,21 @@
 /* gossip/memberlist_priv.h - what the files of the machine share: memberlist.c (time, outbox),
- * memberlist_packet.c (packets, probes), memberlist_stream.c (push/pull). */
+ * memberlist_packet.c (packets), memberlist_probe.c (probes), memberlist_stream.c (streams),
+ * memberlist_merge.c (push/pull), memberlist_diag.c (what the log says of foreign peers). */
 #ifndef GOSSIP_MEMBERLIST_PRIV_H
 #define GOSSIP_MEMBERLIST_PRIV_H
 
 #include "base/list.h"
 #include "gossip/memberlist.h"
+#include "gossip/quiet.h"
 
 enum {
-    STREAMS_IN_MAX = 128,           /* push/pulls from others at a time, as in memberlist */
+    STREAMS_IN_MAX = 127,           /* push/pulls from others at a time, as in memberlist */
     STREAM_BYTES_MAX = 64 << 20,    /* one stream's input */
     STREAM_BYTES_TOTAL = 160 << 20, /* all streams' input */
     STREAM_NODES_MAX = 1 << 20,     /* members in one push/pull */
     STREAM_ITEM_MAX = 64 << 10,     /* bytes of one header or member in a push/pull */
     RELAYS_MAX = 1024,              /* indirect pings that wait for their ack */
+    SEALED_MAX = 20 << 20,          /* an encrypted stream frame, as in memberlist */
 };
 
 /* How far the reading of a stream is. */
@@ -23,6 +26,9 @@ struct stream {
     uint32_t id;
     bool ours; /* we opened it */
     bool join;
+    bool ping; /* a probe's, not a push/pull */
+    uint32_t seq;
+    bool opened; /* what was sealed is open now */
     bool whole; /* all input is here: it was one compressed frame */
     uint64_t tag; /* of a join */
     struct gossip_addr peer;
@@ -47,12 +53,26 @@ struct relay {
 /* The one probe that runs. */
 struct probe {
     bool running, asked_others;
+    bool by_stream; /* it answered there */
     uint32_t seq;
     struct gossip_addr addr;
     struct str name; /* data owned */
     uint32_t incarnation;
-    mono_ms ask_due, due;
+    uint8_t vsn_max; /* the target's */
+    mono_ms start, ask_due, due;
     uint32_t nacks_expected, nacks;
+};
+
+/* Whether others can reach us, from what can be seen here. */
+struct reach {
+    uint32_t failed;           /* probes without an answer, in a row */
+    mono_ms failed_since;      /* start of the first of them */
+    mono_ms last_in, last_out; /* a packet or stream came; a push/pull of ours succeeded */
+    uint64_t acks;
+    uint64_t refuted;          /* of members_stats, as seen last */
+    uint32_t refutes;          /* in this window */
+    mono_ms window;            /* its start */
+    uint64_t window_acks;
 };
 
 struct action_item {
@@ -79,7 +99,9 @@ struct memberlist {
     mono_ms next_gossip, next_probe, next_pushpull;
     mono_ms now;
     uint64_t leave_id; /* broadcast of our leaving */
-    struct log_rate label_rate, version_rate, bad_rate;
+    struct memberlist_seal seal; /* .seal NULL: none */
+    struct reach reach;
+    struct quiet quiet;
     struct memberlist_stats stats;
 };
 
@@ -92,6 +114,49 @@ void ml_send(struct memberlist *ml, const struct gossip_addr *to, const struct m
 
 /* Gossip to random members. */
 void ml_gossip(struct memberlist *ml);
+
+/* One frame of a stream, sealed if we seal. */
+void ml_put_frame(struct memberlist *ml, struct buf *out, struct str plain);
+
+/* Append our whole state as a push/pull frame; merge a peer's, complete in s. 0 or ERR_. */
+void ml_put_state(struct memberlist *ml, struct buf *out, bool join);
+int ml_merge(struct memberlist *ml, struct stream *s);
+
+/* Ping over a stream. */
+void ml_stream_ping(struct memberlist *ml, const struct gossip_addr *to, uint32_t seq,
+                    struct str name, mono_ms due);
+
+/* Messages of probes that came in. 0, or why not. */
+struct mp_reader;
+int ml_on_ping(struct memberlist *ml, const struct gossip_addr *from, struct mp_reader *r);
+int ml_on_indirect_ping(struct memberlist *ml, const struct gossip_addr *from,
+                        struct mp_reader *r);
+int ml_on_ack(struct memberlist *ml, struct mp_reader *r);
+int ml_on_nack(struct memberlist *ml, struct mp_reader *r);
+void ml_on_stream_ack(struct memberlist *ml, uint32_t seq);
+
+/* Send several messages as they are, without piggyback; `peer` may be NULL. */
+struct parts;
+void ml_send_parts(struct memberlist *ml, const struct gossip_addr *to, const struct member *peer,
+                   struct parts *p);
+
+/* What the log says, once for each cause and peer, and the counters beside it. */
+void ml_diag_label(struct memberlist *ml, const struct gossip_addr *from, struct str theirs,
+                   bool stream);
+void ml_diag_unknown(struct memberlist *ml, const struct gossip_addr *from, uint8_t type);
+void ml_diag_bad(struct memberlist *ml, const struct gossip_addr *from, const char *what,
+                 const char *reason, size_t bytes);
+void ml_diag_misdirected(struct memberlist *ml, const struct gossip_addr *from, struct str meant,
+                         struct str source);
+void ml_diag_unanswered(struct memberlist *ml, const struct gossip_addr *peer);
+void ml_diag_refused(struct memberlist *ml, const struct gossip_addr *peer, struct str text);
+void ml_diag_stream_only(struct memberlist *ml, const struct gossip_addr *peer, struct str name);
+void ml_diag_version(struct memberlist *ml, const struct gossip_addr *peer, struct str name,
+                     const char *part, const uint8_t range_and_spoken[3]);
+
+/* A probe is over; look whether others can reach us at all. */
+void ml_reach_probe(struct memberlist *ml, bool acked, mono_ms start);
+void ml_watch_reach(struct memberlist *ml);
 
 /* Probing: begin the next one, go on with the running one, give up on relays. */
 void ml_probe_next(struct memberlist *ml);

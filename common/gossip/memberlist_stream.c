@@ -1,10 +1,8 @@
-#include "base/log.h"
+#include "base/err.h"
 #include "base/mem.h"
 #include "gossip/memberlist_priv.h"
 #include "gossip/messages.h"
 #include "gossip/msgpack.h"
-
-enum { QUIET_MS = 60000 };
 
 /* --- streams and their end ------------------------------------------------------------------ */
 
@@ -38,6 +36,8 @@ static void stream_end(struct memberlist *ml, struct stream *s, int code, bool t
 {
     if (tell_driver)
         (void)ml_act(ml, &(struct memberlist_action){.verb = ML_STREAM_CLOSE, .stream = s->id});
+    if (s->ours && !s->ping && code == 0)
+        ml->reach.last_out = ml->now;
     if (s->ours && s->join)
         (void)ml_act(ml, &(struct memberlist_action){
                              .verb = ML_JOINED, .to = s->peer, .tag = s->tag, .code = code});
@@ -52,17 +52,15 @@ static void stream_end(struct memberlist *ml, struct stream *s, int code, bool t
  * one: for what is wrong around the message, not inside it. */
 static void stream_refuse(struct memberlist *ml, struct stream *s, int code, const char *reason)
 {
-    char text[GOSSIP_ADDR_TEXT_MAX];
-    uint64_t left_out = 0;
     ml->stats.streams_bad++;
-    if (log_rate_pass(&ml->bad_rate, ml->now, QUIET_MS, &left_out)) {
-        gossip_addr_text(&s->peer, text);
-        log_line(ml->log, LOG_WARN, "exchange of state failed", LOG_C("peer", text),
-                 LOG_C("reason", reason), LOG_U("left_out", left_out));
-    }
+    if (code != ERR_DENIED || s->stage != ST_LABEL) /* that has a line of its own */
+        ml_diag_bad(ml, &s->peer, "exchange of state failed", reason, s->in.size);
     if (!s->ours && s->stage == ST_FRAME) {
         struct memberlist_action a = {.verb = ML_STREAM_WRITE, .stream = s->id};
-        msg_put_err(&a.bytes, &(struct msg_err){str_c(reason)});
+        struct buf msg = {0};
+        msg_put_err(&msg, &(struct msg_err){str_c(reason)});
+        ml_put_frame(ml, &a.bytes, buf_view(&msg));
+        buf_reset(&msg);
         (void)ml_act(ml, &a);
     }
     stream_end(ml, s, code, true);
@@ -70,43 +68,61 @@ static void stream_refuse(struct memberlist *ml, struct stream *s, int code, con
 
 /* --- sending -------------------------------------------------------------------------------- */
 
-/* Append our whole state: members, then the delegate's. */
-static void put_state(struct memberlist *ml, struct buf *out, bool join)
+/* What an encrypted frame authenticates along: its own header, and the label. */
+static int put_sealed(const struct memberlist *ml, struct buf *out, struct str plain)
 {
-    struct buf user = {0};
-    if (ml->delegate.put_state != NULL)
-        ml->delegate.put_state(ml->delegate.arg, &user);
-    struct msg_push_pull header = {.nodes = (int64_t)members_count(ml->members),
-                                   .user_bytes = (int64_t)user.size,
-                                   .join = join};
-    msg_put_push_pull(out, &header);
-    for (size_t i = 0; i < members_count(ml->members); i++) {
-        const struct member *m = members_at(ml->members, i);
-        struct msg_node n = {.name = m->name,
-                             .ip = gossip_addr_ip(&m->addr),
-                             .port = m->addr.port,
-                             .meta = m->meta,
-                             .incarnation = m->incarnation,
-                             .state = m->state,
-                             .vsn = str_of(m->vsn, MEMBER_VSN_SIZE)};
-        msg_put_node(out, &n);
-    }
-    buf_str(out, buf_view(&user));
-    if (user.error != 0)
-        out->error = user.error;
-    buf_reset(&user);
+    struct buf head = {0};
+    buf_u8(&head, MSG_ENCRYPT);
+    buf_u32be(&head, (uint32_t)(plain.len + ml->seal.overhead));
+    buf_str(out, buf_view(&head));
+    buf_str(&head, ml->cfg.label);
+    int rc = head.error;
+    if (rc == 0)
+        rc = ml->seal.seal(ml->seal.arg, plain, buf_view(&head), out);
+    buf_reset(&head);
+    return rc;
 }
 
-/* Append our state as one frame, compressed when that pays. */
-static void put_frame(struct memberlist *ml, struct buf *out, bool join)
+void ml_put_frame(struct memberlist *ml, struct buf *out, struct str plain)
 {
-    struct buf plain = {0};
-    put_state(ml, &plain, join);
-    if (plain.error != 0)
-        out->error = plain.error;
-    else if (packet_pack(out, buf_view(&plain), ml->cfg.compression) != 0)
+    struct buf packed = {0};
+    int rc = packet_pack(&packed, plain, ml->cfg.compression);
+    if (rc == 0 && ml->seal.seal != NULL && !ml->seal.plain_out)
+        rc = packed.size > SEALED_MAX - ml->seal.overhead
+                 ? ERR_LIMIT
+                 : put_sealed(ml, out, buf_view(&packed));
+    else if (rc == 0)
+        buf_str(out, buf_view(&packed));
+    buf_reset(&packed);
+    if (rc != 0 && out->error == 0)
         out->error = ERR_NOMEM;
-    buf_reset(&plain);
+}
+
+void ml_stream_ping(struct memberlist *ml, const struct gossip_addr *to, uint32_t seq,
+                    struct str name, mono_ms due)
+{
+    struct stream *s = stream_new(ml, to, true);
+    struct memberlist_action a = {.verb = ML_STREAM_OPEN, .to = *to};
+    struct buf msg = {0};
+    if (s == NULL)
+        return; /* it is only one of three ways */
+    s->ping = true;
+    s->seq = seq;
+    s->deadline = due;
+    a.stream = s->id;
+    const struct member *self = members_self(ml->members);
+    msg_put_ping(&msg, &(struct msg_ping){.seq = seq,
+                                          .node = name,
+                                          .source_ip = gossip_addr_ip(&self->addr),
+                                          .source_port = self->addr.port,
+                                          .source_node = self->name});
+    packet_put_label(&a.bytes, ml->cfg.label);
+    ml_put_frame(ml, &a.bytes, buf_view(&msg));
+    if (msg.error != 0)
+        a.bytes.error = msg.error;
+    buf_reset(&msg);
+    if (ml_act(ml, &a) != 0)
+        stream_end(ml, s, ERR_NOMEM, false);
 }
 
 int ml_exchange(struct memberlist *ml, const struct gossip_addr *to, bool join, uint64_t tag)
@@ -116,7 +132,7 @@ int ml_exchange(struct memberlist *ml, const struct gossip_addr *to, bool join, 
         return ERR_NOMEM;
     struct memberlist_action a = {.verb = ML_STREAM_OPEN, .to = *to, .stream = s->id};
     packet_put_label(&a.bytes, ml->cfg.label);
-    put_frame(ml, &a.bytes, join);
+    ml_put_state(ml, &a.bytes, join);
     if (ml_act(ml, &a) != 0) {
         stream_end(ml, s, ERR_NOMEM, false); /* before join is set: the caller is told by us */
         return ERR_NOMEM;
@@ -126,114 +142,7 @@ int ml_exchange(struct memberlist *ml, const struct gossip_addr *to, bool join, 
     return 0;
 }
 
-/* --- merging -------------------------------------------------------------------------------- */
-
-/* Ranges of versions that all alive members speak. */
-struct ranges {
-    uint8_t min[2], max[2]; /* protocol, delegate */
-};
-
-static void ranges_add(struct ranges *r, const uint8_t *vsn)
-{
-    for (int i = 0; i < 2; i++) {
-        r->min[i] = vsn[3 * i] > r->min[i] ? vsn[3 * i] : r->min[i];
-        r->max[i] = vsn[3 * i + 1] < r->max[i] ? vsn[3 * i + 1] : r->max[i];
-    }
-}
-
-static bool ranges_hold(const struct ranges *r, const uint8_t *vsn)
-{
-    for (int i = 0; i < 2; i++)
-        if (vsn[3 * i + 2] < r->min[i] || vsn[3 * i + 2] > r->max[i])
-            return false;
-    return true;
-}
-
-static struct mp_reader nodes_reader(const struct stream *s)
-{
-    return mp_reader_of(str_of(s->in.data + s->nodes_at, s->in.size - s->nodes_at));
-}
-
-static void vsn_of(const struct msg_node *n, uint8_t out[MEMBER_VSN_SIZE])
-{
-    for (size_t i = 0; i < MEMBER_VSN_SIZE; i++)
-        out[i] = i < n->vsn.len ? (uint8_t)n->vsn.data[i] : 0;
-}
-
-/* memberlist's verifyProtocol: every member, here and there, must speak what all alive ones do. */
-static bool versions_fit(const struct memberlist *ml, const struct stream *s)
-{
-    struct ranges r = {.max = {UINT8_MAX, UINT8_MAX}};
-    uint8_t vsn[MEMBER_VSN_SIZE];
-    struct msg_node n;
-    struct mp_reader first = nodes_reader(s), second = first;
-    for (int64_t i = 0; i < s->nodes && msg_get_node(&first, &n) == 0; i++) {
-        vsn_of(&n, vsn);
-        if (n.state == MEMBER_ALIVE && n.vsn.len >= 5)
-            ranges_add(&r, vsn);
-    }
-    for (size_t i = 0; i < members_count(ml->members); i++)
-        if (members_at(ml->members, i)->state == MEMBER_ALIVE)
-            ranges_add(&r, members_at(ml->members, i)->vsn);
-    for (int64_t i = 0; i < s->nodes && msg_get_node(&second, &n) == 0; i++) {
-        vsn_of(&n, vsn);
-        if (!ranges_hold(&r, vsn))
-            return false;
-    }
-    for (size_t i = 0; i < members_count(ml->members); i++)
-        if (!ranges_hold(&r, members_at(ml->members, i)->vsn))
-            return false;
-    return true;
-}
-
-/* One member as the peer sees it. What it holds for dead we only suspect, so that the member has
- * the chance to refute. */
-static int merge_node(struct memberlist *ml, const struct msg_node *n)
-{
-    struct msg_alive alive = {.incarnation = n->incarnation,
-                              .node = n->name,
-                              .ip = n->ip,
-                              .port = n->port,
-                              .meta = n->meta,
-                              .vsn = n->vsn};
-    struct msg_accuse accuse = {n->incarnation, n->name, ml->cfg.name};
-    switch (n->state) {
-    case MEMBER_ALIVE:
-        return members_on_alive(ml->members, &alive, ml->now);
-    case MEMBER_LEFT:
-        accuse.from = n->name;
-        return members_on_dead(ml->members, &accuse, ml->now);
-    case MEMBER_SUSPECT:
-    case MEMBER_DEAD:
-        return members_on_suspect(ml->members, &accuse, ml->now);
-    default:
-        return 0;
-    }
-}
-
-static int merge(struct memberlist *ml, struct stream *s)
-{
-    struct msg_node n;
-    struct mp_reader r = nodes_reader(s);
-    if (!versions_fit(ml, s)) {
-        uint64_t left_out = 0;
-        char text[GOSSIP_ADDR_TEXT_MAX];
-        ml->stats.merge_refused++;
-        gossip_addr_text(&s->peer, text);
-        if (log_rate_pass(&ml->version_rate, ml->now, QUIET_MS, &left_out))
-            log_line(ml->log, LOG_WARN, "state refused: protocol versions do not fit",
-                     LOG_C("peer", text), LOG_U("left_out", left_out));
-        return ERR_VERSION;
-    }
-    for (int64_t i = 0; i < s->nodes && msg_get_node(&r, &n) == 0; i++)
-        if (merge_node(ml, &n) != 0)
-            ml->stats.dropped_nomem++;
-    if (s->user_bytes > 0 && ml->delegate.on_state != NULL)
-        ml->delegate.on_state(ml->delegate.arg,
-                              str_of(s->in.data + s->at, (size_t)s->user_bytes));
-    ml->stats.streams_ok++;
-    return 0;
-}
+/* --- reading -------------------------------------------------------------------------------- */
 
 /* The peer's state is here. The acceptor answers with its own as it was before, then merges. */
 static void finish_push_pull(struct memberlist *ml, struct stream *s)
@@ -241,13 +150,11 @@ static void finish_push_pull(struct memberlist *ml, struct stream *s)
     s->stage = ST_OVER;
     if (!s->ours) {
         struct memberlist_action a = {.verb = ML_STREAM_WRITE, .stream = s->id};
-        put_frame(ml, &a.bytes, s->join);
+        ml_put_state(ml, &a.bytes, s->join);
         (void)ml_act(ml, &a);
     }
-    stream_end(ml, s, merge(ml, s), true);
+    stream_end(ml, s, ml_merge(ml, s), true);
 }
-
-/* --- reading -------------------------------------------------------------------------------- */
 
 static struct str unread(const struct stream *s)
 {
@@ -263,10 +170,54 @@ static int read_label(struct memberlist *ml, struct stream *s)
         return ERR_AGAIN;
     struct str rest = in;
     int rc = packet_strip_label(&rest, ml->cfg.label, ml->cfg.any_label);
+    if (rc == ERR_DENIED)
+        ml_diag_label(ml, &s->peer, packet_label(in), true);
     if (rc != 0)
         return rc;
     s->at += in.len - rest.len;
     s->stage = ST_FRAME;
+    return 0;
+}
+
+/* The input is now what was inside a frame. */
+static void take_inner(struct memberlist *ml, struct stream *s, const struct buf *inner)
+{
+    ml->stream_bytes += inner->size - s->in.size;
+    buf_reset(&s->in);
+    s->in = *inner;
+    s->at = 0;
+    s->whole = true;
+}
+
+/* Replace the input by what is inside an encrypted frame. */
+static int read_sealed(struct memberlist *ml, struct stream *s)
+{
+    struct str in = unread(s);
+    const uint8_t *b = (const uint8_t *)in.data;
+    if (ml->seal.open == NULL || s->opened)
+        return ERR_DENIED;
+    if (in.len < 5)
+        return ERR_AGAIN;
+    size_t size = (size_t)b[1] << 24 | (size_t)b[2] << 16 | (size_t)b[3] << 8 | b[4];
+    if (size > SEALED_MAX)
+        return ERR_LIMIT;
+    if (in.len - 5 < size)
+        return ERR_AGAIN;
+    struct buf aad = {0}, inner = {0};
+    buf_str(&aad, str_head(in, 5));
+    buf_str(&aad, ml->cfg.label);
+    int rc = aad.error;
+    if (rc == 0)
+        rc = ml->seal.open(ml->seal.arg, str_of(in.data + 5, size), buf_view(&aad), &inner);
+    if (rc == 0 && inner.size == 0)
+        rc = ERR_PARSE;
+    buf_reset(&aad);
+    if (rc != 0) {
+        buf_reset(&inner);
+        return rc;
+    }
+    take_inner(ml, s, &inner);
+    s->opened = true;
     return 0;
 }
 
@@ -286,11 +237,7 @@ static int read_compressed(struct memberlist *ml, struct stream *s)
         buf_reset(&out);
         return rc;
     }
-    ml->stream_bytes += out.size - s->in.size;
-    buf_reset(&s->in);
-    s->in = out;
-    s->at = 0;
-    s->whole = true;
+    take_inner(ml, s, &out);
     return (uint8_t)out.data[0] == MSG_COMPRESS ? ERR_PARSE : 0;
 }
 
@@ -303,8 +250,13 @@ static int answer_ping(struct memberlist *ml, struct stream *s)
         return rc;
     if (m.node.len == 0 || str_eq(m.node, ml->cfg.name)) {
         struct memberlist_action a = {.verb = ML_STREAM_WRITE, .stream = s->id};
-        msg_put_ack(&a.bytes, &(struct msg_ack){.seq = m.seq});
+        struct buf msg = {0};
+        msg_put_ack(&msg, &(struct msg_ack){.seq = m.seq});
+        ml_put_frame(ml, &a.bytes, buf_view(&msg));
+        buf_reset(&msg);
         (void)ml_act(ml, &a);
+    } else {
+        ml_diag_misdirected(ml, &s->peer, m.node, m.source_node);
     }
     s->stage = ST_OVER;
     stream_end(ml, s, 0, true);
@@ -328,15 +280,43 @@ static int read_user_message(struct memberlist *ml, struct stream *s)
     return ERR_CLOSED;
 }
 
+/* The answer to our ping, or a refusal in words. */
+static int read_answer(struct memberlist *ml, struct stream *s, uint8_t type)
+{
+    struct mp_reader r = mp_reader_of(str_skip(unread(s), 1));
+    struct msg_ack ack;
+    struct msg_err refusal;
+    if (!s->ours || (type == MSG_ACK && !s->ping))
+        return ERR_PARSE;
+    int rc = type == MSG_ACK ? msg_get_ack(&r, &ack) : msg_get_err(&r, &refusal);
+    if (rc != 0)
+        return rc;
+    if (type == MSG_ERR) {
+        ml->stats.streams_bad++;
+        ml_diag_refused(ml, &s->peer, refusal.text);
+    } else if (ack.seq == s->seq) {
+        ml_on_stream_ack(ml, s->seq);
+    }
+    s->stage = ST_OVER;
+    stream_end(ml, s, type == MSG_ERR ? ERR_DENIED : 0, true);
+    return ERR_CLOSED;
+}
+
 static int read_frame(struct memberlist *ml, struct stream *s)
 {
     struct str in = unread(s);
     if (in.len == 0)
         return ERR_AGAIN;
+    if ((uint8_t)in.data[0] == MSG_ENCRYPT)
+        return read_sealed(ml, s);
+    if (ml->seal.open != NULL && !s->opened && !s->whole && !ml->seal.plain_in)
+        return ERR_DENIED;
     switch ((uint8_t)in.data[0]) {
     case MSG_COMPRESS:
         return read_compressed(ml, s);
     case MSG_PUSH_PULL:
+        if (s->ping)
+            return ERR_PARSE;
         s->at++;
         s->stage = ST_HEADER;
         return 0;
@@ -344,7 +324,11 @@ static int read_frame(struct memberlist *ml, struct stream *s)
         return s->ours ? ERR_PARSE : answer_ping(ml, s);
     case MSG_USER:
         return s->ours ? ERR_PARSE : read_user_message(ml, s);
-    default: /* an err message, too: the exchange has failed */
+    case MSG_ACK:
+    case MSG_ERR:
+        return read_answer(ml, s, (uint8_t)in.data[0]);
+    default:
+        ml_diag_unknown(ml, &s->peer, (uint8_t)in.data[0]);
         return ERR_PARSE;
     }
 }
@@ -421,7 +405,11 @@ static void stream_read(struct memberlist *ml, struct stream *s)
     if (rc == ERR_CLOSED || (rc == ERR_AGAIN && !s->whole))
         return;
     rc = rc == ERR_AGAIN ? ERR_PARSE : rc;
-    stream_refuse(ml, s, rc, rc == ERR_DENIED ? "label of another cluster" : err_text(rc));
+    const char *reason = rc != ERR_DENIED         ? err_text(rc)
+                         : s->stage == ST_LABEL   ? "label of another cluster"
+                         : ml->seal.open == NULL  ? "encrypted, and this member has no key"
+                                                  : "not encrypted, or with another key";
+    stream_refuse(ml, s, rc, reason);
 }
 
 /* --- events --------------------------------------------------------------------------------- */
@@ -429,6 +417,7 @@ static void stream_read(struct memberlist *ml, struct stream *s)
 uint32_t memberlist_on_accept(struct memberlist *ml, const struct gossip_addr *from, mono_ms now)
 {
     ml->now = now;
+    ml->reach.last_in = now;
     struct stream *s = ml->streams_in < STREAMS_IN_MAX ? stream_new(ml, from, false) : NULL;
     if (s == NULL) {
         ml->stats.streams_refused++;
@@ -441,7 +430,7 @@ void memberlist_on_connect(struct memberlist *ml, uint32_t stream, mono_ms now)
 {
     struct stream *s = stream_get(ml, stream);
     ml->now = now;
-    if (s != NULL) /* once for sending, once for reading, as memberlist does */
+    if (s != NULL && !s->ping) /* once for sending, once for reading, as memberlist does */
         s->deadline = now + 2 * (mono_ms)ml->cfg.stream_timeout_ms;
 }
 
@@ -475,6 +464,8 @@ void memberlist_on_end(struct memberlist *ml, uint32_t stream, int code, mono_ms
         return;
     if (code == 0 && s->in.size > 0)
         ml->stats.streams_bad++; /* cut short */
+    else if (code == 0 && s->ours && !s->ping)
+        ml_diag_unanswered(ml, &s->peer);
     stream_end(ml, s, code == 0 ? ERR_CLOSED : code, code == 0);
 }
 

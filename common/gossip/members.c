@@ -8,12 +8,12 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "gossip/broadcast.h"
+#include "gossip/quiet.h"
 
 const uint8_t member_vsn[MEMBER_VSN_SIZE] = {1, 5, 2, 0, 0, 0};
 
 enum {
     CONFIRMATIONS_MAX = 8,
-    CONFLICT_LOG_MS = 60000,
     SILENCE_PROBES = 3, /* intervals without anything coming in: it is our fault */
 };
 
@@ -38,8 +38,9 @@ struct members {
     bool leaving;
     uint32_t awareness;
     mono_ms heard; /* when something came in last */
+    char accuser[64]; /* start of the name of who accused us last */
     struct members_stats stats;
-    struct log_rate conflict_rate;
+    struct quiet quiet;
 };
 
 static void member_free(struct member *n)
@@ -145,6 +146,11 @@ int members_init(struct members **out, const struct members_config *config, stru
         return err_set(err, ERR_INVAL, "node name of %zu bytes", config->name.len);
     if (config->addr.size == 0 || config->addr.port == 0)
         return err_set(err, ERR_INVAL, "no address to announce");
+    if (config->meta.len > MEMBER_META_MAX)
+        return err_set(err, ERR_INVAL, "metadata of %zu bytes", config->meta.len);
+    static const uint8_t no_vsn[MEMBER_VSN_SIZE];
+    bool own_vsn = memcmp(config->vsn, no_vsn, MEMBER_VSN_SIZE) != 0;
+    const uint8_t *vsn = own_vsn ? config->vsn : member_vsn;
     struct members *m = mem_zalloc(sizeof *m);
     if (m == NULL)
         return err_set(err, ERR_NOMEM, "member table");
@@ -154,17 +160,18 @@ int members_init(struct members **out, const struct members_config *config, stru
                           .node = config->name,
                           .ip = gossip_addr_ip(&config->addr),
                           .port = config->addr.port,
-                          .vsn = str_of(member_vsn, MEMBER_VSN_SIZE)};
+                          .meta = config->meta,
+                          .vsn = str_of(vsn, MEMBER_VSN_SIZE)};
     if (map_init(&m->by_name) != 0 ||
         (m->self = member_add(m, config->name, &config->addr, now)) == NULL ||
-        announce_alive(m, config->name, &a) != 0) {
+        meta_copy(&m->self->meta, config->meta) != 0 || announce_alive(m, config->name, &a) != 0) {
         members_free(&m);
         return err_set(err, ERR_NOMEM, "member table");
     }
     m->cfg.name = m->self->name;
     m->self->state = MEMBER_ALIVE;
     m->self->incarnation = 1;
-    memcpy(m->self->vsn, member_vsn, MEMBER_VSN_SIZE);
+    memcpy(m->self->vsn, vsn, MEMBER_VSN_SIZE);
     *out = m;
     return 0;
 }
@@ -181,43 +188,98 @@ void members_free(struct members **m)
     *m = NULL;
 }
 
-/* Contradict an accusation of incarnation `accused`: announce ourselves with a newer one. Queued
- * under our IP, so that it replaces only an earlier refutation. */
-static int refute(struct members *m, uint32_t accused)
+/* What we know of a member, as it announces itself. */
+static struct msg_alive alive_of(const struct member *n)
 {
-    struct member *n = m->self;
+    return (struct msg_alive){.incarnation = n->incarnation,
+                              .node = n->name,
+                              .ip = gossip_addr_ip(&n->addr),
+                              .port = n->addr.port,
+                              .meta = n->meta,
+                              .vsn = str_of(n->vsn, MEMBER_VSN_SIZE)};
+}
+
+/* Announce ourselves as we are now. Queued under our IP, so that it replaces only an earlier
+ * message of this kind. */
+static int announce_self(struct members *m)
+{
     char ip[GOSSIP_ADDR_TEXT_MAX];
-    n->incarnation++;
-    if (accused >= n->incarnation)
-        n->incarnation = accused + 1;
-    members_awareness_add(m, 1);
-    m->stats.refuted++;
-    struct msg_alive a = {.incarnation = n->incarnation,
-                          .node = n->name,
-                          .ip = gossip_addr_ip(&n->addr),
-                          .port = n->addr.port,
-                          .meta = n->meta,
-                          .vsn = str_of(n->vsn, MEMBER_VSN_SIZE)};
-    gossip_addr_ip_text(&n->addr, ip);
-    log_member(m, LOG_WARN, "refuting an accusation of ourselves", n);
+    struct msg_alive a = alive_of(m->self);
+    gossip_addr_ip_text(&m->self->addr, ip);
     return announce_alive(m, str_c(ip), &a);
 }
 
+/* Contradict what `from` says of us under incarnation `accused`: announce ourselves with a newer
+ * one. Behind the highest number they start again at 1, which others take once they have
+ * forgotten us. */
+static int refute(struct members *m, uint32_t accused, struct str from)
+{
+    struct member *n = m->self;
+    if (accused > n->incarnation)
+        n->incarnation = accused;
+    n->incarnation = n->incarnation == UINT32_MAX ? 1 : n->incarnation + 1;
+    members_awareness_add(m, 1);
+    m->stats.refuted++;
+    size_t size = from.len < sizeof m->accuser - 1 ? from.len : sizeof m->accuser - 1;
+    memcpy(m->accuser, size > 0 ? from.data : "", size);
+    m->accuser[size] = '\0';
+    log_line(m->log, LOG_WARN, "refuting an accusation of ourselves", LOG_S("by", from),
+             LOG_U("incarnation", n->incarnation), LOG_U("members", members_active_count(m)));
+    return announce_self(m);
+}
+
+struct str members_last_accuser(const struct members *m)
+{
+    return str_c(m->accuser);
+}
+
+int members_set_meta(struct members *m, struct str meta)
+{
+    struct member *n = m->self;
+    struct str copy, old = n->meta;
+    uint32_t before = n->incarnation;
+    if (meta.len > MEMBER_META_MAX)
+        return ERR_INVAL;
+    if (meta_copy(&copy, meta) != 0)
+        return ERR_NOMEM;
+    n->meta = copy;
+    n->incarnation = before == UINT32_MAX ? 1 : before + 1;
+    if (announce_self(m) != 0) {
+        n->meta = old;
+        n->incarnation = before;
+        mem_free((void *)(uintptr_t)copy.data);
+        return ERR_NOMEM;
+    }
+    mem_free((void *)(uintptr_t)old.data);
+    return 0;
+}
+
+/* Two processes with one name, or one that came back elsewhere before its death was noticed. */
 static void log_conflict(struct members *m, const struct member *n, const struct gossip_addr *to,
                          mono_ms now)
 {
     uint64_t left_out = 0;
-    char ours[GOSSIP_ADDR_TEXT_MAX], theirs[GOSSIP_ADDR_TEXT_MAX];
+    char known[GOSSIP_ADDR_TEXT_MAX], other[GOSSIP_ADDR_TEXT_MAX];
+    bool own = n == m->self;
     m->stats.conflicts++;
-    if (!log_rate_pass(&m->conflict_rate, now, CONFLICT_LOG_MS, &left_out))
+    m->stats.own_conflicts += own ? 1 : 0;
+    if (!quiet_pass(&m->quiet, own ? 1 : 0, to, now, &left_out))
         return;
-    gossip_addr_text(&n->addr, ours);
-    gossip_addr_text(to, theirs);
-    log_line(m->log, LOG_WARN,
-             "a member's name is announced from two addresses; give each process its own "
-             "-memberlist.nodename",
-             LOG_S("member", n->name), LOG_C("known", ours), LOG_C("ignored", theirs),
-             LOG_U("left_out", left_out));
+    gossip_addr_text(&n->addr, known);
+    gossip_addr_text(to, other);
+    if (own)
+        log_line(m->log, LOG_ERROR,
+                 "another process has this member's name, or its former self is not yet known to "
+                 "be dead: others see only one of the two; give each process its own "
+                 "-memberlist.nodename, or leave -memberlist.randomize-node-name on",
+                 LOG_S("member", n->name), LOG_C("our_addr", known), LOG_C("other_addr", other),
+                 LOG_U("left_out", left_out));
+    else
+        log_line(m->log, LOG_WARN,
+                 "a member's name is announced from two addresses; give each process its own "
+                 "-memberlist.nodename, or leave -memberlist.randomize-node-name on",
+                 LOG_S("member", n->name), LOG_C("known", known), LOG_C("ignored", other),
+                 LOG_U("left_out", left_out));
 }
 
 /* A known member may take over another address: after leaving, or long enough dead. */
@@ -281,12 +343,13 @@ int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now)
         n = member_add(m, a->node, &addr, now);
         if (n == NULL)
             return ERR_NOMEM;
-    } else if (!gossip_addr_same(&n->addr, &addr)) {
+    } else if (!gossip_addr_eq(&n->addr, &addr)) { /* memberlist compares forms too */
         if (!may_move(m, n, now)) {
             log_conflict(m, n, &addr, now);
             return 0;
         }
         moves = true;
+        m->stats.moved++;
     }
     if (n != m->self && a->incarnation <= n->incarnation && !moves)
         return 0;
@@ -298,7 +361,7 @@ int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now)
     if (a->incarnation == n->incarnation && str_eq(a->meta, n->meta) &&
         str_eq(a->vsn, str_of(n->vsn, MEMBER_VSN_SIZE)))
         return 0;
-    return refute(m, (uint32_t)a->incarnation);
+    return refute(m, (uint32_t)a->incarnation, a->node);
 }
 
 /* The suspicion timeouts of memberlist's util.go for a table of n members. */
@@ -349,17 +412,12 @@ static bool suspicion_confirm(struct suspicion *s, struct str from)
  * no more. Tell it again. */
 static int repeat_refutation(struct members *m, const struct member *n)
 {
-    char ip[GOSSIP_ADDR_TEXT_MAX];
     if (n->state != MEMBER_ALIVE || m->leaving)
         return 0;
-    struct msg_alive a = {.incarnation = n->incarnation,
-                          .node = n->name,
-                          .ip = gossip_addr_ip(&n->addr),
-                          .port = n->addr.port,
-                          .meta = n->meta,
-                          .vsn = str_of(n->vsn, MEMBER_VSN_SIZE)};
-    gossip_addr_ip_text(&n->addr, ip); /* as refute() names its own */
-    return announce_alive(m, n == m->self ? str_c(ip) : n->name, &a);
+    if (n == m->self)
+        return announce_self(m);
+    struct msg_alive a = alive_of(n);
+    return announce_alive(m, n->name, &a);
 }
 
 int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms now)
@@ -374,7 +432,7 @@ int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms no
     if (n->state != MEMBER_ALIVE)
         return 0;
     if (n == m->self)
-        return refute(m, (uint32_t)s->incarnation);
+        return refute(m, (uint32_t)s->incarnation, s->from);
     if (suspicion_start(m, n, s->from, now) != 0)
         return ERR_NOMEM;
     n->incarnation = (uint32_t)s->incarnation;
@@ -411,7 +469,7 @@ int members_on_dead(struct members *m, const struct msg_accuse *d, mono_ms now)
     if (n->state == MEMBER_DEAD || n->state == MEMBER_LEFT)
         return 0;
     if (n == m->self && !m->leaving)
-        return refute(m, (uint32_t)d->incarnation);
+        return refute(m, (uint32_t)d->incarnation, d->from);
     return dead_apply(m, n, d, now, NULL);
 }
 

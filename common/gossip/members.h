@@ -29,7 +29,8 @@ enum {
     MEMBER_VSN_SIZE = 6,
 };
 
-/* What a node announces: protocol min, max, current; delegate min, max, current. */
+/* What a node announces: protocol min, max, current; delegate min, max, current. This is what
+ * memberlist announces today. */
 extern const uint8_t member_vsn[MEMBER_VSN_SIZE];
 
 /* One member. Borrowed from the table: valid until the next call that changes it. */
@@ -48,6 +49,8 @@ struct members_config {
     struct str name;         /* our own; copied */
     struct gossip_addr addr; /* what we announce, always in this form */
     uint16_t default_port;   /* for members that announce port 0 */
+    struct str meta;         /* at most MEMBER_META_MAX bytes; copied */
+    uint8_t vsn[MEMBER_VSN_SIZE]; /* all 0: member_vsn */
     uint32_t suspicion_mult, suspicion_max_mult;
     uint32_t probe_interval_ms; /* base of the suspicion timeout */
     uint32_t awareness_max;     /* the health score stays below it */
@@ -58,7 +61,9 @@ struct members_config {
 
 /* Counted since the start. */
 struct members_stats {
-    uint64_t conflicts; /* a name announced from another address */
+    uint64_t conflicts;     /* a name announced from another address */
+    uint64_t own_conflicts; /* of these, our own name */
+    uint64_t moved;         /* members taken over to another address */
     uint64_t refuted;   /* times we contradicted our own death */
     uint64_t ignored;   /* messages that were not valid */
 };
@@ -85,6 +90,14 @@ void members_tick(struct members *m, mono_ms now);
 
 /* When members_tick() has something to do, or MONO_NEVER. */
 mono_ms members_due(const struct members *m);
+
+/* Announce other metadata about ourselves, under the next incarnation. ERR_INVAL: too long;
+ * ERR_NOMEM: nothing changed. */
+int members_set_meta(struct members *m, struct str meta);
+
+/* Who accused us last, for telling a wrong address from a slow machine. Borrowed until the next
+ * change; empty when nobody did. */
+struct str members_last_accuser(const struct members *m);
 
 /* Announce that we leave on our own will; from now on nobody can bring us back. *id gets the
  * broadcast's number in the queue. ERR_NOMEM: nothing changed. */

@@ -24,13 +24,19 @@ static uint32_t u32be_at(struct str s, size_t at)
            (uint32_t)byte_at(s, at + 2) << 8 | byte_at(s, at + 3);
 }
 
+struct str packet_label(struct str bytes)
+{
+    if (bytes.len < 2 || byte_at(bytes, 0) != MSG_LABEL || bytes.len - 2 < byte_at(bytes, 1))
+        return STR("");
+    return str_of(bytes.data + 2, byte_at(bytes, 1));
+}
+
 int packet_strip_label(struct str *bytes, struct str label, bool any)
 {
-    struct str found = {0}, rest = *bytes;
+    struct str found = packet_label(*bytes), rest = *bytes;
     if (rest.len > 0 && byte_at(rest, 0) == MSG_LABEL) {
-        if (rest.len < 2 || byte_at(rest, 1) == 0 || rest.len - 2 < byte_at(rest, 1))
+        if (found.len == 0)
             return ERR_PARSE;
-        found = str_of(rest.data + 2, byte_at(rest, 1));
         rest = str_skip(rest, 2 + found.len);
     }
     if (!any && !str_eq(found, label))

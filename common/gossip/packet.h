@@ -31,6 +31,9 @@ typedef void (*packet_fn)(void *arg, uint8_t type, struct str body);
  * ERR_PARSE: a broken header; ERR_DENIED: another label than ours; *bytes untouched. */
 int packet_strip_label(struct str *bytes, struct str label, bool any);
 
+/* The label in front of the bytes; "" when there is none, or it is broken. Borrowed. */
+struct str packet_label(struct str bytes);
+
 /* Append the label header; nothing for "". Requires label.len <= PACKET_LABEL_MAX. */
 void packet_put_label(struct buf *out, struct str label);
 

@@ -7,7 +7,7 @@
 
 struct gossip_stats {
     struct counter *kv[13];
-    struct counter *ml[14];
+    struct counter *ml[22];
     struct counter *tcp[22];
     struct gauge *members, *health, *keys, *queued_bytes, *reached, *seeds, *pending, *connections;
     struct gauge_vec *queued, *tombstones;
@@ -53,6 +53,20 @@ static const struct metric_row rows[] = {
     C(ml[11], "name_conflicts_total", "Members announced from two addresses."),
     C(ml[12], "refuted_total", "Accusations of this member that it refuted."),
     C(ml[13], "members_ignored_total", "Announcements of members that were not valid."),
+    C(ml[14], "packets_unlabelled_total", "Packets dropped since they had no cluster label."),
+    C(ml[15], "packets_misdirected_total",
+      "Pings that meant another member at this member's address."),
+    C(ml[16], "streams_foreign_total",
+      "Streams refused for the label of another cluster, or for having none."),
+    C(ml[17], "streams_unanswered_total",
+      "Own exchanges of state that the peer closed without a word."),
+    C(ml[18], "unreachable_total",
+      "Times that other members seemed unable to reach the announced address."),
+    C(ml[19], "stream_pings_ok_total",
+      "Members that answered on a stream, but not to packets."),
+    C(ml[20], "own_name_conflicts_total",
+      "Times that another process announced this member's name."),
+    C(ml[21], "members_moved_total", "Members that took over another address."),
     C(tcp[0], "tcp_transport_incoming_streams_total", "Streams opened by others."),
     C(tcp[1], "tcp_transport_outgoing_streams_total", "Streams opened by this member."),
     C(tcp[2], "tcp_transport_outgoing_stream_errors_total", "Own streams that failed."),
@@ -189,7 +203,9 @@ void gossip_stats_update(struct gossip_stats *s, struct gossip_core *core,
          k->dropped_nomem, k->received_dropped, k->state_invalid);
     COPY(s->ml, m->packets_bad, m->packets_foreign, m->packets_unknown, m->streams_bad,
          m->streams_refused, m->streams_timeout, m->streams_ok, m->merge_refused, m->probes,
-         m->probes_failed, m->dropped_nomem, n->conflicts, n->refuted, n->ignored);
+         m->probes_failed, m->dropped_nomem, n->conflicts, n->refuted, n->ignored,
+         m->packets_unlabelled, m->packets_misdirected, m->streams_foreign,
+         m->streams_unanswered, m->unreachable, m->stream_pings_ok, n->own_conflicts, n->moved);
     COPY(s->tcp, t->incoming_streams, t->outgoing_streams, t->outgoing_stream_errors,
          t->packets_received, t->packets_received_bytes, t->packets_received_errors,
          t->packets_sent, t->packets_sent_bytes, t->packets_sent_errors, t->packets_dropped,
