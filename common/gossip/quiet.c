@@ -9,7 +9,7 @@ static uint64_t key_of(uint32_t cause, const struct gossip_addr *where)
     char ip[GOSSIP_ADDR_TEXT_MAX] = "";
     if (where != NULL)
         gossip_addr_ip_text(where, ip);
-    return (str_hash(str_c(ip)) * 31 + cause) | 1;
+    return str_hash(str_c(ip)) * 256 + cause % 255 + 1;
 }
 
 bool quiet_pass(struct quiet *q, uint32_t cause, const struct gossip_addr *where, mono_ms now,

@@ -3,7 +3,7 @@
  * What comes in wrong comes in again and again, from each peer of its kind; who reads the log
  * wants each cause once with its address. The addresses are what the peers say, so a flood of
  * made-up ones is bounded too. Value type; all-zero is ready. Pure; one owner thread.
- * Tests: tests/unit/gossip/test_quiet.c. */
+ * Tests: tests/unit/gossip/test_diag.c. */
 #ifndef GOSSIP_QUIET_H
 #define GOSSIP_QUIET_H
 

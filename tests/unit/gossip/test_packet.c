@@ -172,6 +172,57 @@ static void nesting_has_an_end(void **state)
     buf_reset(&notes);
 }
 
+static void count_message(void *arg, uint8_t type, struct str body)
+{
+    (void)type;
+    (void)body;
+    (*(int *)arg)++;
+}
+
+/* A small packet that unpacks to more than the limit, by either algorithm, at once or in steps. */
+static void bombs_stop_at_the_limit(void **state)
+{
+    (void)state;
+    struct buf huge = {0}, bomb = {0}, half = {0}, twice = {0};
+    static char zeros[1 << 20];
+    int messages = 0;
+    zeros[0] = MSG_USER;
+    while (huge.size <= PACKET_UNPACKED_MAX)
+        buf_put(&huge, zeros, sizeof zeros);
+    for (enum packet_compression how = PACKET_LZW; how <= PACKET_SNAPPY; how++) {
+        buf_clear(&bomb);
+        assert_int_equal(packet_pack(&bomb, buf_view(&huge), how), 0);
+        assert_in_range(bomb.size, 1, 3 << 20);
+        assert_int_equal(packet_open(buf_view(&bomb), count_message, &messages, NULL), ERR_LIMIT);
+    }
+    /* Two parts of a compound, each below the limit. */
+    assert_int_equal(packet_pack(&half, str_head(buf_view(&huge), 25 << 20), PACKET_LZW), 0);
+    assert_in_range(half.size, 1, PACKET_PART_BYTES);
+    buf_u8(&twice, MSG_COMPOUND);
+    buf_u8(&twice, 2);
+    buf_u16be(&twice, (uint16_t)half.size);
+    buf_u16be(&twice, (uint16_t)half.size);
+    buf_str(&twice, buf_view(&half));
+    buf_str(&twice, buf_view(&half));
+    assert_int_equal(messages, 0);
+    assert_int_equal(packet_open(buf_view(&twice), count_message, &messages, NULL), ERR_LIMIT);
+    assert_int_equal(messages, 1);
+    buf_reset(&huge);
+    buf_reset(&bomb);
+    buf_reset(&half);
+    buf_reset(&twice);
+}
+
+static void the_label_of_any_bytes_can_be_told(void **state)
+{
+    (void)state;
+    assert_true(str_eq(packet_label(STR("\xf4\x03red\x06")), STR("red")));
+    assert_int_equal(packet_label(STR("\xf4\x04red")).len, 0);
+    assert_int_equal(packet_label(STR("\xf4")).len, 0);
+    assert_int_equal(packet_label(STR("")).len, 0);
+    assert_int_equal(packet_label(STR("\x06 red")).len, 0);
+}
+
 static void keep(void *arg, struct str packet)
 {
     buf_printf(arg, "%u/%zu ", (uint8_t)packet.data[0], packet.len);
@@ -242,6 +293,8 @@ int main(void)
         cmocka_unit_test(parts_cut_off_are_counted_and_a_cut_table_is_an_error),
         cmocka_unit_test(a_bad_part_leaves_the_others),
         cmocka_unit_test(nesting_has_an_end),
+        cmocka_unit_test(bombs_stop_at_the_limit),
+        cmocka_unit_test(the_label_of_any_bytes_can_be_told),
         cmocka_unit_test(parts_go_out_as_memberlist_sends_them),
         cmocka_unit_test(without_memory_nothing_leaks),
     };
