@@ -173,7 +173,7 @@ mono_ms ml_probe_due(const struct memberlist *ml)
     return due;
 }
 
-/* --- what comes in ----------------------------------------------------------------------------- */
+/* --- what comes in ------------------------------------------------------------------------- */
 
 /* Where an answer goes: the source that the message names, else the packet's sender. */
 static struct gossip_addr answer_to(const struct gossip_addr *from, struct str ip, uint64_t port)
