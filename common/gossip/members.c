@@ -1,47 +1,13 @@
-#include "gossip/members.h"
+#include "gossip/members_priv.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "gossip/broadcast.h"
-#include "gossip/quiet.h"
 
 const uint8_t member_vsn[MEMBER_VSN_SIZE] = {1, 5, 2, 0, 0, 0};
-
-enum {
-    CONFIRMATIONS_MAX = 8,
-    SILENCE_PROBES = 3, /* intervals without anything coming in: it is our fault */
-};
-
-/* A running accusation: its time shrinks with every independent confirmation. */
-struct suspicion {
-    mono_ms start, due;
-    uint32_t min_ms, max_ms;
-    uint32_t need, have;               /* confirmations that still shorten it; so far */
-    uint64_t from[CONFIRMATIONS_MAX + 1]; /* hashes of who accused */
-};
-
-struct members {
-    struct members_config cfg;
-    struct bcast *queue;
-    struct rng *rng;
-    const struct log *log;
-    struct map *by_name;
-    struct member **list; /* probe order */
-    size_t count, cap;
-    size_t suspects; /* with a running suspicion */
-    struct member *self;
-    bool leaving;
-    uint32_t awareness;
-    mono_ms heard; /* when something came in last */
-    char accuser[64]; /* start of the name of who accused us last */
-    struct members_stats stats;
-    struct quiet quiet;
-};
 
 static void member_free(struct member *n)
 {
@@ -49,15 +15,6 @@ static void member_free(struct member *n)
     mem_free((void *)(uintptr_t)n->meta.data);
     mem_free((void *)(uintptr_t)n->name.data);
     mem_free(n);
-}
-
-static void suspicion_end(struct members *m, struct member *n)
-{
-    if (n->suspicion == NULL)
-        return;
-    m->suspects--;
-    mem_free(n->suspicion);
-    n->suspicion = NULL;
 }
 
 /* A copy of `meta` for a member; a nil or empty one is data NULL. ERR_NOMEM. */
@@ -355,57 +312,13 @@ int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now)
         return 0;
     if (n == m->self && a->incarnation < n->incarnation)
         return 0;
-    suspicion_end(m, n);
+    member_suspicion_end(m, n);
     if (n != m->self)
         return alive_apply(m, n, a, &addr, now);
     if (a->incarnation == n->incarnation && str_eq(a->meta, n->meta) &&
         str_eq(a->vsn, str_of(n->vsn, MEMBER_VSN_SIZE)))
         return 0;
     return refute(m, (uint32_t)a->incarnation, a->node);
-}
-
-/* The suspicion timeouts of memberlist's util.go for a table of n members. */
-static void suspicion_times(const struct members *m, struct suspicion *s)
-{
-    double n = m->count > 1 ? (double)m->count : 1;
-    double scale = log10(n) > 1 ? floor(log10(n) * 1000) / 1000 : 1;
-    s->min_ms = (uint32_t)(m->cfg.suspicion_mult * scale * m->cfg.probe_interval_ms);
-    s->max_ms = s->min_ms * m->cfg.suspicion_max_mult;
-    s->need = m->cfg.suspicion_mult > 2 ? m->cfg.suspicion_mult - 2 : 0;
-    if (s->need > CONFIRMATIONS_MAX)
-        s->need = CONFIRMATIONS_MAX;
-    if (m->count < 2 + (size_t)s->need)
-        s->need = 0;
-}
-
-static int suspicion_start(struct members *m, struct member *n, struct str from, mono_ms now)
-{
-    struct suspicion *s = mem_zalloc(sizeof *s);
-    if (s == NULL)
-        return ERR_NOMEM;
-    suspicion_times(m, s);
-    s->start = now;
-    s->due = now + (s->need == 0 ? s->min_ms : s->max_ms);
-    s->from[0] = str_hash(from);
-    n->suspicion = s;
-    m->suspects++;
-    return 0;
-}
-
-/* Another accuser. False: not new. */
-static bool suspicion_confirm(struct suspicion *s, struct str from)
-{
-    uint64_t hash = str_hash(from);
-    if (s->have >= s->need)
-        return false;
-    for (uint32_t i = 0; i <= s->have; i++)
-        if (s->from[i] == hash)
-            return false;
-    s->from[++s->have] = hash;
-    double part = log((double)s->have + 1) / log((double)s->need + 1);
-    double total = floor(s->max_ms - part * ((double)s->max_ms - s->min_ms));
-    s->due = s->start + (total > s->min_ms ? (mono_ms)total : (mono_ms)s->min_ms);
-    return true;
 }
 
 /* An accusation that was refuted long ago: whoever spreads it missed the refutation, which is told
@@ -428,12 +341,12 @@ int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms no
     if (s->incarnation < n->incarnation)
         return repeat_refutation(m, n);
     if (n->suspicion != NULL)
-        return suspicion_confirm(n->suspicion, s->from) ? announce_accuse(m, false, s, NULL) : 0;
+        return member_suspicion_confirm(n->suspicion, s->from) ? announce_accuse(m, false, s, NULL) : 0;
     if (n->state != MEMBER_ALIVE)
         return 0;
     if (n == m->self)
         return refute(m, (uint32_t)s->incarnation, s->from);
-    if (suspicion_start(m, n, s->from, now) != 0)
+    if (member_suspicion_start(m, n, s->from, now) != 0)
         return ERR_NOMEM;
     n->incarnation = (uint32_t)s->incarnation;
     n->state = MEMBER_SUSPECT;
@@ -465,7 +378,7 @@ int members_on_dead(struct members *m, const struct msg_accuse *d, mono_ms now)
         return 0;
     if (d->incarnation < n->incarnation)
         return repeat_refutation(m, n);
-    suspicion_end(m, n);
+    member_suspicion_end(m, n);
     if (n->state == MEMBER_DEAD || n->state == MEMBER_LEFT)
         return 0;
     if (n == m->self && !m->leaving)
@@ -492,42 +405,6 @@ int members_leave(struct members *m, mono_ms now, uint64_t *id)
 bool members_is_leaving(const struct members *m)
 {
     return m->leaving;
-}
-
-void members_heard(struct members *m, mono_ms now)
-{
-    mono_ms silence = now - m->heard;
-    m->heard = now;
-    if (silence <= SILENCE_PROBES * (mono_ms)m->cfg.probe_interval_ms)
-        return;
-    for (size_t i = 0; i < m->count && m->suspects > 0; i++) {
-        struct suspicion *s = m->list[i]->suspicion;
-        if (s == NULL)
-            continue;
-        mono_ms began = now - silence > s->start ? now - silence : s->start;
-        s->start += now - began;
-        s->due += now - began;
-    }
-}
-
-void members_tick(struct members *m, mono_ms now)
-{
-    for (size_t i = 0; i < m->count && m->suspects > 0; i++) {
-        struct member *n = m->list[i];
-        if (n->suspicion == NULL || n->suspicion->due > now)
-            continue;
-        struct msg_accuse d = {n->incarnation, n->name, m->self->name};
-        (void)members_on_dead(m, &d, now); /* unannounced at worst: others find out as we did */
-    }
-}
-
-mono_ms members_due(const struct members *m)
-{
-    mono_ms due = MONO_NEVER;
-    for (size_t i = 0; i < m->count && m->suspects > 0; i++)
-        if (m->list[i]->suspicion != NULL && m->list[i]->suspicion->due < due)
-            due = m->list[i]->suspicion->due;
-    return due;
 }
 
 void members_reap(struct members *m, mono_ms now)

@@ -1,0 +1,43 @@
+/* gossip/members_priv.h - what the files of the table share: members.c (the table and its rules),
+ * members_suspicion.c (how long an accusation runs). */
+#ifndef GOSSIP_MEMBERS_PRIV_H
+#define GOSSIP_MEMBERS_PRIV_H
+
+#include "base/map.h"
+#include "gossip/members.h"
+#include "gossip/quiet.h"
+
+enum { CONFIRMATIONS_MAX = 8 };
+
+/* A running accusation: its time shrinks with every independent confirmation. */
+struct suspicion {
+    mono_ms start, due;
+    uint32_t min_ms, max_ms;
+    uint32_t need, have;               /* confirmations that still shorten it; so far */
+    uint64_t from[CONFIRMATIONS_MAX + 1]; /* hashes of who accused */
+};
+
+struct members {
+    struct members_config cfg;
+    struct bcast *queue;
+    struct rng *rng;
+    const struct log *log;
+    struct map *by_name;
+    struct member **list; /* probe order */
+    size_t count, cap;
+    size_t suspects; /* with a running suspicion */
+    struct member *self;
+    bool leaving;
+    uint32_t awareness;
+    mono_ms heard; /* when something came in last */
+    char accuser[64]; /* start of the name of who accused us last */
+    struct members_stats stats;
+    struct quiet quiet;
+};
+
+/* Begin, confirm, end the accusation of a member. ERR_NOMEM; false: the accuser is not new. */
+int member_suspicion_start(struct members *m, struct member *n, struct str from, mono_ms now);
+bool member_suspicion_confirm(struct suspicion *s, struct str from);
+void member_suspicion_end(struct members *m, struct member *n);
+
+#endif
