@@ -341,7 +341,9 @@ int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms no
     if (s->incarnation < n->incarnation)
         return repeat_refutation(m, n);
     if (n->suspicion != NULL)
-        return member_suspicion_confirm(n->suspicion, s->from) ? announce_accuse(m, false, s, NULL) : 0;
+        return member_suspicion_confirm(n->suspicion, s->from)
+                   ? announce_accuse(m, false, s, NULL)
+                   : 0;
     if (n->state != MEMBER_ALIVE)
         return 0;
     if (n == m->self)
