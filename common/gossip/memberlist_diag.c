@@ -27,7 +27,7 @@ static bool may_log(struct memberlist *ml, enum cause cause, const struct gossip
 {
     *left_out = 0;
     gossip_addr_text(where, text);
-    return quiet_pass(&ml->quiet, cause, where, ml->now, left_out);
+    return diag_quiet_pass(&ml->quiet, cause, where, ml->now, left_out);
 }
 
 void ml_diag_label(struct memberlist *ml, const struct gossip_addr *from, struct str theirs,

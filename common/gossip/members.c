@@ -220,7 +220,7 @@ static void log_conflict(struct members *m, const struct member *n, const struct
     bool own = n == m->self;
     m->stats.conflicts++;
     m->stats.own_conflicts += own ? 1 : 0;
-    if (!quiet_pass(&m->quiet, own ? 1 : 0, to, now, &left_out))
+    if (!diag_quiet_pass(&m->quiet, own ? 1 : 0, to, now, &left_out))
         return;
     gossip_addr_text(&n->addr, known);
     gossip_addr_text(to, other);

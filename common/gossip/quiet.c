@@ -12,13 +12,13 @@ static uint64_t key_of(uint32_t cause, const struct gossip_addr *where)
     return str_hash(str_c(ip)) * 256 + cause % 255 + 1;
 }
 
-bool quiet_pass(struct quiet *q, uint32_t cause, const struct gossip_addr *where, mono_ms now,
-                uint64_t *left_out)
+bool diag_quiet_pass(struct diag_quiet *q, uint32_t cause, const struct gossip_addr *where,
+                     mono_ms now, uint64_t *left_out)
 {
     uint64_t key = key_of(cause, where);
-    struct quiet_place *oldest = &q->places[0], *found = NULL;
+    struct diag_quiet_place *oldest = &q->places[0], *found = NULL;
     for (int i = 0; i < QUIET_PLACES; i++) {
-        struct quiet_place *p = &q->places[i];
+        struct diag_quiet_place *p = &q->places[i];
         found = p->key == key ? p : found;
         oldest = p->until < oldest->until ? p : oldest;
     }
@@ -37,6 +37,6 @@ bool quiet_pass(struct quiet *q, uint32_t cause, const struct gossip_addr *where
     q->lines++;
     *left_out = q->left_out + (found != NULL ? found->left_out : 0);
     q->left_out = 0;
-    *(found != NULL ? found : oldest) = (struct quiet_place){key, now + QUIET_MS, 0};
+    *(found != NULL ? found : oldest) = (struct diag_quiet_place){key, now + QUIET_MS, 0};
     return true;
 }

@@ -20,8 +20,8 @@ enum {
     QUIET_WINDOW_LINES = 20, /* of all causes, in one window */
 };
 
-struct quiet {
-    struct quiet_place {
+struct diag_quiet {
+    struct diag_quiet_place {
         uint64_t key; /* 0: free */
         mono_ms until;
         uint64_t left_out;
@@ -33,7 +33,7 @@ struct quiet {
 
 /* True when a line about `cause` at `where` (may be NULL: nowhere in particular) may be logged
  * now; *left_out gets how many were not since the last. */
-bool quiet_pass(struct quiet *q, uint32_t cause, const struct gossip_addr *where, mono_ms now,
-                uint64_t *left_out);
+bool diag_quiet_pass(struct diag_quiet *q, uint32_t cause, const struct gossip_addr *where,
+                     mono_ms now, uint64_t *left_out);
 
 #endif
