@@ -74,7 +74,7 @@ struct alloy_pair {
     struct str key, value;
 };
 
-/* Keys in the order they were written, each once. */
+/* Sorted by key (str_cmp), each once. */
 struct alloy_map {
     size_t count;
     const struct alloy_pair *items;

@@ -60,7 +60,7 @@ struct alloy_array {
 
 struct alloy_field; /* key and value, below */
 
-/* Fields in the order they were written, each key once. */
+/* Fields sorted by key (str_cmp), each once. */
 struct alloy_object {
     size_t count;
     const struct alloy_field *fields;
@@ -82,6 +82,7 @@ struct alloy_value {
 
 struct alloy_field {
     struct str key;
+    uint32_t order; /* as written, 0 first */
     struct alloy_value value;
 };
 
@@ -105,6 +106,9 @@ void alloy_number_put(struct alloy_number n, struct buf *out);
 
 /* Value of a key, or NULL. */
 const struct alloy_value *alloy_object_get(const struct alloy_object *o, struct str key);
+
+/* Sort fields by key in place and keep the last of equal keys. Returns how many are left. */
+size_t alloy_fields_sort(struct alloy_field *fields, size_t count);
 
 /* Equal as `==` has it: other types are never equal, 3 equals 3.0, functions equal nothing. Values
  * nested deeper than ALLOY_DEPTH_MAX are unequal. */
