@@ -52,6 +52,9 @@ void alloy_quote(struct str s, struct buf *out)
             buf_printf(out, "\\x%02x", (unsigned)(unsigned char)s.data[at]);
         else if (rune < 0x20 || rune == 0x7f)
             buf_printf(out, "\\x%02x", (unsigned)rune);
+        else if (!alloy_is_printable(rune))
+            buf_printf(out, "\\%c%0*x", rune < 0x10000 ? 'u' : 'U', rune < 0x10000 ? 4 : 8,
+                       (unsigned)rune);
         else
             buf_put(out, s.data + at, n);
     }

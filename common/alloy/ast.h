@@ -1,8 +1,8 @@
 /* alloy/ast.h - a configuration text as a tree, with the place of everything.
  *
- * Places are offsets of bytes; alloy_pos_at() makes lines and columns of them. The tree lives in
- * the arena it was parsed into and borrows the text. Depth is bounded by ALLOY_DEPTH_MAX, chains
- * like a.b.c and 1+1+1 counted too, so that a walk may recurse. Pure; one owner thread.
+ * Places are offsets of bytes; alloy_pos_at() makes lines and columns of them. The tree lives
+ * in the arena it was parsed into and borrows the text. Depth is bounded by ALLOY_DEPTH_MAX,
+ * chains like a.b.c and 1+1+1 counted too, so that a walk may recurse. Pure; one owner thread.
  * Tests: tests/unit/alloy/test_parse.c; fuzz: tests/fuzz/fuzz_alloy.c. */
 #ifndef ALLOY_AST_H
 #define ALLOY_AST_H
@@ -69,7 +69,7 @@ struct alloy_stmt {
     struct str name; /* of a block with its dots */
     uint32_t start, end;
     struct alloy_expr *value;
-    struct str label; /* of a block; empty for none */
+    struct str label;        /* of a block; empty for none */
     uint32_t label_at, open; /* offsets of label (or ALLOY_NO_OFFSET) and { */
     struct alloy_stmt *body;
     struct alloy_stmt *next;
@@ -90,8 +90,8 @@ struct alloy_file {
     size_t line_count;
 };
 
-/* Parse a text into the arena, borrowing it. ERR_PARSE with at least one error in diags; ERR_NOMEM.
- * *out is untouched on failure. */
+/* Parse a text into the arena, borrowing it. ERR_PARSE with at least one error in diags;
+ * ERR_NOMEM. *out is untouched on failure. */
 int alloy_parse(struct alloy_file **out, const struct alloy_text *source, struct arena *a,
                 struct alloy_diags *diags);
 

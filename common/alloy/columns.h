@@ -1,6 +1,7 @@
 /* alloy/columns.h - aligning cells of neighbouring lines: elastic tab stops.
  *
- * Input: text with cells ended by '\t' (a cell that counts even when empty) or '\v', and lines by
+ * Input: text with cells ended by '\t' (a cell that counts even when empty) or '\v', and lines
+ * by
  * '\n' or '\f'; a '\f', or a line of one cell, ends the run of lines that are aligned with one
  * another. Bytes between two COLUMNS_ESCAPE are text, whatever they are. Output: lines with
  * '\n', leading empty cells as tabs, others padded with blanks, nothing at line ends. The

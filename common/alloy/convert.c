@@ -95,7 +95,8 @@ static int store_map(struct alloy_eval *ev, const struct alloy_path *path,
     return 0;
 }
 
-static int store_maps(struct alloy_eval *ev, const struct alloy_value *v, struct alloy_maps *out)
+static int store_maps(struct alloy_eval *ev, const struct alloy_value *v,
+                      struct alloy_maps *out)
 {
     *out = (struct alloy_maps){0};
     if (v->type == ALLOY_NULL)
@@ -217,7 +218,8 @@ static int copy_at(struct alloy_eval *ev, const struct alloy_value *v, int depth
     return 0;
 }
 
-int alloy_value_copy(struct alloy_eval *ev, const struct alloy_value *v, struct alloy_value *out)
+int alloy_value_copy(struct alloy_eval *ev, const struct alloy_value *v,
+                     struct alloy_value *out)
 {
     return copy_at(ev, v, 0, out);
 }

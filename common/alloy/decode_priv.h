@@ -16,6 +16,7 @@ int alloy_decode_value(struct alloy_eval *ev, const struct alloy_row *row,
                        const struct alloy_value *v, void *field);
 
 /* A copy that shares nothing with v, capsules of components aside. */
-int alloy_value_copy(struct alloy_eval *ev, const struct alloy_value *v, struct alloy_value *out);
+int alloy_value_copy(struct alloy_eval *ev, const struct alloy_value *v,
+                     struct alloy_value *out);
 
 #endif

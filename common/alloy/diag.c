@@ -109,7 +109,8 @@ static void put_line(struct str line, struct buf *out)
     }
 }
 
-static bool in_range(uint32_t line, uint32_t column, struct alloy_pos start, struct alloy_pos end)
+static bool in_range(uint32_t line, uint32_t column, struct alloy_pos start,
+                     struct alloy_pos end)
 {
     if (line < start.line || line > end.line)
         return false;
@@ -174,8 +175,8 @@ static void put_lines(const struct alloy_diag *it, struct str text, struct buf *
     }
 }
 
-void alloy_diags_print(const struct alloy_diags *d, const struct alloy_text *texts, size_t count,
-                       struct buf *out)
+void alloy_diags_print(const struct alloy_diags *d, const struct alloy_text *texts,
+                       size_t count, struct buf *out)
 {
     for (size_t i = 0; i < d->count; i++) {
         const struct alloy_diag *it = &d->items[i];

@@ -1,9 +1,10 @@
 /* alloy/diag.h - what is wrong with a configuration, where, and how it is shown.
  *
- * A diagnostic has a range of bytes in one of the texts of a load, and is printed as Alloy prints
- * it: "Error: file:line:col: message", a blank line, the lines around it with carets below. Columns
- * count bytes from 1. A list keeps its own copies, so it may outlive the texts; printing with
- * lines needs the texts again. Pure; one owner thread. Tests: tests/unit/alloy/test_diag.c. */
+ * A diagnostic has a range of bytes in one of the texts of a load, and is printed as Alloy
+ * prints it: "Error: file:line:col: message", a blank line, the lines around it with carets
+ * below. Columns count bytes from 1. A list keeps its own copies, so it may outlive the texts;
+ * printing with lines needs the texts again. Pure; one owner thread. Tests:
+ * tests/unit/alloy/test_diag.c. */
 #ifndef ALLOY_DIAG_H
 #define ALLOY_DIAG_H
 
@@ -64,13 +65,14 @@ void alloy_diags_reset(struct alloy_diags *d);
 
 /* All of them in full, with one line of context on either side, a blank line between two. Lines
  * are left out for a file that is not among the texts. */
-void alloy_diags_print(const struct alloy_diags *d, const struct alloy_text *texts, size_t count,
-                       struct buf *out);
+void alloy_diags_print(const struct alloy_diags *d, const struct alloy_text *texts,
+                       size_t count, struct buf *out);
 
 /* Only "file:line:col: message", one a line, as `fmt` lists them. */
 void alloy_diags_print_short(const struct alloy_diags *d, struct buf *out);
 
-/* One line for a log: the first error, and "(and N more diagnostics)". "no errors" without any. */
+/* One line for a log: the first error, and "(and N more diagnostics)". "no errors" without any.
+ */
 void alloy_diags_summary(const struct alloy_diags *d, struct buf *out);
 
 #endif

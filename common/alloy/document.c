@@ -8,7 +8,8 @@
 #include "wire/json.h"
 #include "wire/json_check.h"
 
-/* --- JSON ---------------------------------------------------------------------------------- */
+/* --- JSON ----------------------------------------------------------------------------------
+ */
 
 /* The text was found good by json_check(), so the reader only has to tell values apart. */
 struct reader {
@@ -135,8 +136,7 @@ static size_t count_members(struct str s)
 
 static int read_array(struct reader *r, struct alloy_value *out)
 {
-    struct alloy_value *items =
-        alloy_eval_alloc(r->ev, count_members(r->rest), sizeof *items);
+    struct alloy_value *items = alloy_eval_alloc(r->ev, count_members(r->rest), sizeof *items);
     if (items == NULL)
         return alloy_eval_nomem(r->ev);
     size_t n = 0;
@@ -269,10 +269,12 @@ int alloy_to_json(const struct alloy_value *v, struct buf *out)
     return put_json(&j, v, 0);
 }
 
-/* --- YAML ---------------------------------------------------------------------------------- */
+/* --- YAML ----------------------------------------------------------------------------------
+ */
 
 /* What a plain scalar is: a number, a boolean, null, or text. */
-static int yaml_scalar(struct alloy_eval *ev, const struct tree_node *n, struct alloy_value *out)
+static int yaml_scalar(struct alloy_eval *ev, const struct tree_node *n,
+                       struct alloy_value *out)
 {
     int64_t i;
     uint64_t u;
@@ -308,7 +310,8 @@ static int yaml_scalar(struct alloy_eval *ev, const struct tree_node *n, struct 
     return s.data == NULL ? alloy_eval_nomem(ev) : 0;
 }
 
-static int yaml_value(struct alloy_eval *ev, const struct tree_node *n, struct alloy_value *out);
+static int yaml_value(struct alloy_eval *ev, const struct tree_node *n,
+                      struct alloy_value *out);
 
 static int yaml_map(struct alloy_eval *ev, const struct tree_node *n, struct alloy_value *out)
 {

@@ -19,7 +19,8 @@ void *alloy_eval_alloc(struct alloy_eval *ev, size_t count, size_t size)
     return arena_calloc(ev->arena, count, size);
 }
 
-/* --- faults -------------------------------------------------------------------------------- */
+/* --- faults --------------------------------------------------------------------------------
+ */
 
 struct fault {
     const struct alloy_expr *node;
@@ -100,7 +101,8 @@ static int fail_missing(struct alloy_eval *ev, uint32_t start, uint32_t end, con
     return ERR_PARSE;
 }
 
-/* --- values from pieces -------------------------------------------------------------------- */
+/* --- values from pieces --------------------------------------------------------------------
+ */
 
 int alloy_take_string(struct alloy_eval *ev, struct buf *b, struct alloy_value *out)
 {
@@ -127,9 +129,11 @@ int alloy_make_secret(struct alloy_eval *ev, struct str text, struct alloy_value
     return 0;
 }
 
-/* --- the walk ------------------------------------------------------------------------------ */
+/* --- the walk ------------------------------------------------------------------------------
+ */
 
-static int eval_array(struct alloy_eval *ev, const struct alloy_expr *e, struct alloy_value *out)
+static int eval_array(struct alloy_eval *ev, const struct alloy_expr *e,
+                      struct alloy_value *out)
 {
     struct alloy_value *items = alloy_eval_alloc(ev, e->count, sizeof *items);
     if (items == NULL)
@@ -144,7 +148,8 @@ static int eval_array(struct alloy_eval *ev, const struct alloy_expr *e, struct 
     return 0;
 }
 
-static int eval_object(struct alloy_eval *ev, const struct alloy_expr *e, struct alloy_value *out)
+static int eval_object(struct alloy_eval *ev, const struct alloy_expr *e,
+                       struct alloy_value *out)
 {
     struct alloy_field *fields = alloy_eval_alloc(ev, e->count, sizeof *fields);
     if (fields == NULL)
@@ -161,16 +166,18 @@ static int eval_object(struct alloy_eval *ev, const struct alloy_expr *e, struct
     return 0;
 }
 
-static int eval_access(struct alloy_eval *ev, const struct alloy_expr *e, struct alloy_value *out)
+static int eval_access(struct alloy_eval *ev, const struct alloy_expr *e,
+                       struct alloy_value *out)
 {
     struct alloy_value v;
     int rc = alloy_eval_expr(ev, e->left, &v);
     if (rc != 0)
         return rc;
     if (v.type == ALLOY_CAPSULE)
-        return alloy_fault(ev, NULL, &v,
-                           "expected object or array or a capsule convertible to an object, got "
-                           "capsule");
+        return alloy_fault(
+            ev, NULL, &v,
+            "expected object or array or a capsule convertible to an object, got "
+            "capsule");
     if (v.type != ALLOY_OBJECT)
         return alloy_fault(ev, NULL, &v, "cannot access field \"%.*s\" on value of type %s",
                            STR_ARG(str_head(e->text, 200)), alloy_type_name(v.type));
@@ -181,7 +188,8 @@ static int eval_access(struct alloy_eval *ev, const struct alloy_expr *e, struct
     return 0;
 }
 
-static int eval_index(struct alloy_eval *ev, const struct alloy_expr *e, struct alloy_value *out)
+static int eval_index(struct alloy_eval *ev, const struct alloy_expr *e,
+                      struct alloy_value *out)
 {
     struct alloy_value v, index;
     int rc = alloy_eval_expr(ev, e->left, &v);

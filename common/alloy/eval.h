@@ -1,13 +1,14 @@
 /* alloy/eval.h - what an expression is worth, given what its names stand for.
  *
- * Operators, conversions and messages are Alloy's; both sides of && and || are evaluated, integers
- * divide as integers, + joins strings, and a secret joined with a string is a secret. Names are
- * looked up in the scope first, then among the functions and constants of the language:
- * sys.env, array.concat, string.*, encoding.*, convert.nonsensitive, coalesce, json_path,
- * file.path_join, constants.*, and the old names env, concat, format and so on.
+ * Operators, conversions and messages are Alloy's; both sides of && and || are evaluated,
+ * integers divide as integers, + joins strings, and a secret joined with a string is a secret.
+ * Names are looked up in the scope first, then among the functions and constants of the
+ * language: sys.env, array.concat, string.*, encoding.*, convert.nonsensitive, coalesce,
+ * json_path, file.path_join, constants.*, and the old names env, concat, format and so on.
  *
  * Time and memory are bounded by the arena's account: what no longer fits is a diagnostic.
- * Pure: the environment is a function. One owner thread. Tests: tests/unit/alloy/test_eval.c. */
+ * Pure: the environment is a function. One owner thread. Tests: tests/unit/alloy/test_eval.c.
+ */
 #ifndef ALLOY_EVAL_H
 #define ALLOY_EVAL_H
 
@@ -32,7 +33,9 @@ struct alloy_eval {
     struct err err;
 };
 
-/* Evaluate. 0; ERR_PARSE with the reason in diags, or in ev->err when it has no place; ERR_NOMEM. */
+/* Evaluate. 0; ERR_PARSE with the reason in diags, or in ev->err when it has no place;
+ * ERR_NOMEM.
+ */
 int alloy_eval_expr(struct alloy_eval *ev, const struct alloy_expr *e, struct alloy_value *out);
 
 /* What the language itself calls `name`: an object of functions, a function. False: nothing. */
@@ -41,7 +44,8 @@ bool alloy_stdlib_lookup(struct alloy_eval *ev, struct str name, struct alloy_va
 /* True for old names of functions, which Alloy warns about. */
 bool alloy_stdlib_is_deprecated(struct str name);
 
-/* --- errors about values, and conversions, for decoders ------------------------------------ */
+/* --- errors about values, and conversions, for decoders ------------------------------------
+ */
 
 /* The way from a value into its parts, innermost last. */
 struct alloy_path {
@@ -70,8 +74,8 @@ int alloy_to_string(struct alloy_eval *ev, const struct alloy_path *path,
 int alloy_to_number(struct alloy_eval *ev, const struct alloy_path *path,
                     const struct alloy_value *value, struct alloy_number *out);
 
-/* Memory in the arena; ev->err says so when there is none. NULL: return ERR_NOMEM or ERR_PARSE, as
- * alloy_eval_nomem() gives it. */
+/* Memory in the arena; ev->err says so when there is none. NULL: return ERR_NOMEM or ERR_PARSE,
+ * as alloy_eval_nomem() gives it. */
 void *alloy_eval_alloc(struct alloy_eval *ev, size_t count, size_t size);
 int alloy_eval_nomem(struct alloy_eval *ev);
 

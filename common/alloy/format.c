@@ -1,8 +1,8 @@
 /* alloy/format.c - a tree back into text, with comments where they stood.
  *
  * The walk sends words and blanks to a printer, which holds blanks back until the next word, so
- * that comments that stand before that word in the source can be put between. Its output has the
- * cells of columns.h. */
+ * that comments that stand before that word in the source can be put between. Its output has
+ * the cells of columns.h. */
 #include "alloy/format.h"
 
 #include "alloy/columns.h"
@@ -12,7 +12,15 @@
 enum { HELD_MAX = 16, BLANK_LINES_MAX = 2, PASSES_MAX = 4 };
 
 /* Blanks; WS_IN and WS_OUT change the indentation. */
-enum { WS_NONE, WS_BLANK = ' ', WS_CELL = '\v', WS_LINE = '\n', WS_RUN = '\f', WS_IN = '>', WS_OUT = '<' };
+enum {
+    WS_NONE,
+    WS_BLANK = ' ',
+    WS_CELL = '\v',
+    WS_LINE = '\n',
+    WS_RUN = '\f',
+    WS_IN = '>',
+    WS_OUT = '<',
+};
 
 struct printer {
     const struct alloy_file *file;
@@ -131,7 +139,8 @@ static void put_comment_suffix(struct printer *p, uint32_t line, const struct al
         put_blanks(p, run ? WS_RUN : WS_LINE, at_most(lines, BLANK_LINES_MAX));
 }
 
-/* The comments before a word at `next`, or all that are left, then the blanks that were held. */
+/* The comments before a word at `next`, or all that are left, then the blanks that were held.
+ */
 static void flush(struct printer *p, struct alloy_pos next, bool end)
 {
     const struct alloy_comment *last = NULL;
@@ -394,8 +403,8 @@ static void put_body(struct printer *p, const struct alloy_stmt *body)
 {
     const struct alloy_stmt *before = NULL;
     for (const struct alloy_stmt *s = body; s != NULL; before = s, s = s->next) {
-        bool gap = before != NULL && (s->value == NULL || line_of(p, s->start) >
-                                                             line_of(p, before->end) + 1);
+        bool gap = before != NULL &&
+                   (s->value == NULL || line_of(p, s->start) > line_of(p, before->end) + 1);
         if (gap)
             blank(p, WS_RUN);
         if (s->value != NULL) {

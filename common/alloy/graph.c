@@ -49,7 +49,8 @@ void graph_error(struct alloy_graph *g, struct alloy_diags *diags, const struct 
                      before, STR_ARG(name), after);
 }
 
-/* --- nodes --------------------------------------------------------------------------------- */
+/* --- nodes ---------------------------------------------------------------------------------
+ */
 
 struct loading {
     struct alloy_graph *g;
@@ -110,8 +111,11 @@ static int add_node(struct loading *l, const struct alloy_file *f, struct alloy_
     struct str label = str_dup(g->arena, st->label);
     if (n == NULL || label.data == NULL)
         return ERR_NOMEM;
-    n->pub = (struct alloy_node){.id = id.data, .label = label, .type = type,
-                                 .file = f->source.name, .start = alloy_pos_at(f, st->start),
+    n->pub = (struct alloy_node){.id = id.data,
+                                 .label = label,
+                                 .type = type,
+                                 .file = f->source.name,
+                                 .start = alloy_pos_at(f, st->start),
                                  .end = alloy_pos_at(f, st->end)};
     n->id = id;
     n->graph = g;
@@ -141,14 +145,15 @@ static bool is_declared(struct loading *l, const struct alloy_file *f,
 }
 
 static const char *const config_names[] = {
-    "logging",     "tracing",       "argument",    "export",     "foreach",  "import.file",
-    "import.http", "import.string", "import.git",  "declare",    "http",     "livedebugging",
-    "remotecfg",   "labelstore",    "clustering",  NULL,
+    "logging",     "tracing",       "argument",   "export",  "foreach", "import.file",
+    "import.http", "import.string", "import.git", "declare", "http",    "livedebugging",
+    "remotecfg",   "labelstore",    "clustering", NULL,
 };
 
 /* Blocks without which the rest means the same. */
 static const char *const ignored_names[] = {
-    "logging", "tracing", "http", "livedebugging", "remotecfg", "labelstore", "clustering", NULL,
+    "logging",   "tracing",    "http",       "livedebugging",
+    "remotecfg", "labelstore", "clustering", NULL,
 };
 
 static int add_config(struct loading *l, const struct alloy_file *f, struct alloy_stmt *st)
@@ -216,7 +221,8 @@ static int add_blocks(struct loading *l, struct alloy_file *const *files, size_t
     return 0;
 }
 
-/* --- files --------------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------------------------
+ */
 
 /* Alloy refuses what is not UTF-8, by the mark at its start. */
 static bool is_readable(const struct alloy_text *t, struct alloy_diags *diags)
@@ -225,9 +231,12 @@ static bool is_readable(const struct alloy_text *t, struct alloy_diags *diags)
         struct str mark;
         const char *message;
     } marks[] = {
-        {STR_INIT("\xff\xfe\0\0"), "configuration is encoded with UTF32LittleEndian but must be utf8"},
-        {STR_INIT("\0\0\xfe\xff"), "configuration is encoded with UTF32BigEndian but must be utf8"},
-        {STR_INIT("\xff\xfe"), "configuration is encoded with UTF16LittleEndian but must be utf8"},
+        {STR_INIT("\xff\xfe\0\0"),
+         "configuration is encoded with UTF32LittleEndian but must be utf8"},
+        {STR_INIT("\0\0\xfe\xff"),
+         "configuration is encoded with UTF32BigEndian but must be utf8"},
+        {STR_INIT("\xff\xfe"),
+         "configuration is encoded with UTF16LittleEndian but must be utf8"},
         {STR_INIT("\xfe\xff"), "configuration is encoded with UTF16BigEndian but must be utf8"},
     };
     struct alloy_pos none = {0};
@@ -276,7 +285,8 @@ static int parse_texts(struct alloy_graph *g, const struct alloy_text *texts, si
     return diags->error != 0 ? ERR_NOMEM : diags->errors > errors ? ERR_PARSE : 0;
 }
 
-/* --- evaluation ---------------------------------------------------------------------------- */
+/* --- evaluation ----------------------------------------------------------------------------
+ */
 
 static bool lookup(void *arg, struct str name, struct alloy_value *out)
 {
@@ -313,9 +323,15 @@ static int evaluate(struct graph_node *n, struct alloy_diags *diags)
     struct arena *a = n->arenas[turn];
     arena_reset(a);
     size_t errors = diags->errors;
-    struct alloy_eval ev = {.file = n->file, .arena = a, .diags = diags, .lookup = lookup,
-                            .lookup_arg = g, .env = g->host->env, .env_arg = g->host->arg,
-                            .hostname = g->host->hostname, .version = g->host->version};
+    struct alloy_eval ev = {.file = n->file,
+                            .arena = a,
+                            .diags = diags,
+                            .lookup = lookup,
+                            .lookup_arg = g,
+                            .env = g->host->env,
+                            .env_arg = g->host->arg,
+                            .hostname = g->host->hostname,
+                            .version = g->host->version};
     void *args = arena_zalloc(a, n->pub.type->args->size);
     if (args == NULL || graph_make_scope(g) != 0)
         return ERR_NOMEM;
@@ -353,7 +369,8 @@ static int evaluate_all(struct alloy_graph *g, struct alloy_diags *diags)
     return failed ? ERR_PARSE : 0;
 }
 
-/* --- the object ---------------------------------------------------------------------------- */
+/* --- the object ----------------------------------------------------------------------------
+ */
 
 void alloy_graph_free(struct alloy_graph **pg)
 {

@@ -48,8 +48,8 @@ int graph_resolve(struct alloy_graph *g, struct alloy_diags *diags);
 /* Put together what names stand for, unless that was done since the last export. ERR_NOMEM. */
 int graph_make_scope(struct alloy_graph *g);
 
-/* What the first part of a component's name stands for: an object of objects, down to exports. After
- * graph_make_scope(). */
+/* What the first part of a component's name stands for: an object of objects, down to exports.
+ * After graph_make_scope(). */
 bool graph_lookup(struct alloy_graph *g, struct str name, struct alloy_value *out);
 
 /* An export changed: look everything up anew. */

@@ -116,7 +116,7 @@ bool alloy_is_identifier(struct str s)
     return s.len > 0;
 }
 
-static bool is_printable(int32_t ch)
+bool alloy_is_printable(int32_t ch)
 {
     if (ch < 0x80)
         return ch >= 0x20 && ch < 0x7f;
@@ -127,18 +127,19 @@ static bool is_printable(int32_t ch)
 }
 
 /* "illegal character U+0023 '#'" and what follows. */
-static void fail_character(struct alloy_lexer *l, uint32_t offset, int32_t ch, const char *where)
+static void fail_character(struct alloy_lexer *l, uint32_t offset, int32_t ch,
+                           const char *where)
 {
     char quoted[8] = "", message[96];
-    if (is_printable(ch)) {
+    if (alloy_is_printable(ch)) {
         quoted[0] = ' ';
         quoted[1] = '\'';
         size_t n = alloy_rune_put(ch, quoted + 2);
         quoted[2 + n] = '\'';
         quoted[3 + n] = '\0';
     }
-    (void)snprintf(message, sizeof message, "illegal character U+%04X%s%s", (unsigned)ch, quoted,
-                   where);
+    (void)snprintf(message, sizeof message, "illegal character U+%04X%s%s", (unsigned)ch,
+                   quoted, where);
     fail(l, offset, message);
 }
 
@@ -187,12 +188,29 @@ static void scan_escape(struct alloy_lexer *l)
     int count = 3, base = 8;
     uint32_t max = 255;
     switch (l->ch) {
-    case 'a': case 'b': case 'f': case 'n': case 'r': case 't': case 'v': case '\\': case '"':
+    case 'a':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+    case 'v':
+    case '\\':
+    case '"':
         step(l);
         return;
-    case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
         break;
-    case 'x': case 'u': case 'U':
+    case 'x':
+    case 'u':
+    case 'U':
         count = l->ch == 'x' ? 2 : l->ch == 'u' ? 4 : 8;
         max = l->ch == 'x' ? 255 : RUNE_MAX;
         base = 16;
@@ -258,8 +276,8 @@ static void scan_comment(struct alloy_lexer *l, uint32_t from)
     fail(l, from, "block comment not terminated");
 }
 
-/* True when from a comment at `at` nothing but comments and blanks follow up to a newline or the
- * end: the statement before it ends there. */
+/* True when from a comment at `at` nothing but comments and blanks follow up to a newline or
+ * the end: the statement before it ends there. */
 static bool comment_ends_line(struct str text, size_t at)
 {
     while (at + 1 < text.len && text.data[at] == '/' &&
@@ -267,8 +285,8 @@ static bool comment_ends_line(struct str text, size_t at)
         if (text.data[at + 1] == '/')
             return true;
         at += 2;
-        while (at < text.len && !(text.data[at] == '*' && at + 1 < text.len &&
-                                  text.data[at + 1] == '/')) {
+        while (at < text.len &&
+               !(text.data[at] == '*' && at + 1 < text.len && text.data[at + 1] == '/')) {
             if (text.data[at] == '\n')
                 return true;
             at++;
@@ -309,27 +327,48 @@ static enum alloy_token_kind twice(struct alloy_lexer *l, int32_t ch, const char
 static enum alloy_token_kind scan_operator(struct alloy_lexer *l, uint32_t from, int32_t ch)
 {
     switch (ch) {
-    case '|': return twice(l, '|', "missing second | in ||", ALLOY_T_OR);
-    case '&': return twice(l, '&', "missing second & in &&", ALLOY_T_AND);
-    case '!': return either(l, '=', ALLOY_T_NEQ, ALLOY_T_NOT);
-    case '=': return either(l, '=', ALLOY_T_EQ, ALLOY_T_ASSIGN);
-    case '<': return either(l, '=', ALLOY_T_LTE, ALLOY_T_LT);
-    case '>': return either(l, '=', ALLOY_T_GTE, ALLOY_T_GT);
-    case '+': return ALLOY_T_ADD;
-    case '-': return ALLOY_T_SUB;
-    case '*': return ALLOY_T_MUL;
-    case '/': return ALLOY_T_DIV;
-    case '%': return ALLOY_T_MOD;
-    case '^': return ALLOY_T_POW;
-    case '{': return ALLOY_T_LCURLY;
-    case '}': return ALLOY_T_RCURLY;
-    case '(': return ALLOY_T_LPAREN;
-    case ')': return ALLOY_T_RPAREN;
-    case '[': return ALLOY_T_LBRACK;
-    case ']': return ALLOY_T_RBRACK;
-    case ',': return ALLOY_T_COMMA;
-    case '.': return ALLOY_T_DOT;
-    default: break;
+    case '|':
+        return twice(l, '|', "missing second | in ||", ALLOY_T_OR);
+    case '&':
+        return twice(l, '&', "missing second & in &&", ALLOY_T_AND);
+    case '!':
+        return either(l, '=', ALLOY_T_NEQ, ALLOY_T_NOT);
+    case '=':
+        return either(l, '=', ALLOY_T_EQ, ALLOY_T_ASSIGN);
+    case '<':
+        return either(l, '=', ALLOY_T_LTE, ALLOY_T_LT);
+    case '>':
+        return either(l, '=', ALLOY_T_GTE, ALLOY_T_GT);
+    case '+':
+        return ALLOY_T_ADD;
+    case '-':
+        return ALLOY_T_SUB;
+    case '*':
+        return ALLOY_T_MUL;
+    case '/':
+        return ALLOY_T_DIV;
+    case '%':
+        return ALLOY_T_MOD;
+    case '^':
+        return ALLOY_T_POW;
+    case '{':
+        return ALLOY_T_LCURLY;
+    case '}':
+        return ALLOY_T_RCURLY;
+    case '(':
+        return ALLOY_T_LPAREN;
+    case ')':
+        return ALLOY_T_RPAREN;
+    case '[':
+        return ALLOY_T_LBRACK;
+    case ']':
+        return ALLOY_T_RBRACK;
+    case ',':
+        return ALLOY_T_COMMA;
+    case '.':
+        return ALLOY_T_DOT;
+    default:
+        break;
     }
     if (ch != BOM)
         fail_character(l, from, ch, "");

@@ -7,7 +7,8 @@
 
 #include "base/mem.h"
 
-/* --- literals ------------------------------------------------------------------------------ */
+/* --- literals ------------------------------------------------------------------------------
+ */
 
 /* Decimal text, no sign, as Go's ParseFloat; strtod needs an end. ERR_PARSE, ERR_LIMIT. */
 static int parse_float(struct str s, double *out)
@@ -131,7 +132,8 @@ int alloy_literal(struct alloy_eval *ev, const struct alloy_expr *e, struct allo
     return 0;
 }
 
-/* --- conversions --------------------------------------------------------------------------- */
+/* --- conversions ---------------------------------------------------------------------------
+ */
 
 int alloy_to_string(struct alloy_eval *ev, const struct alloy_path *path,
                     const struct alloy_value *value, struct str *out)
@@ -194,7 +196,8 @@ int alloy_to_number(struct alloy_eval *ev, const struct alloy_path *path,
     return alloy_fault_type(ev, path, value, ALLOY_NUMBER);
 }
 
-/* --- operators ----------------------------------------------------------------------------- */
+/* --- operators -----------------------------------------------------------------------------
+ */
 
 int alloy_unary(struct alloy_eval *ev, enum alloy_token_kind op, const struct alloy_value *a,
                 struct alloy_value *out)
@@ -283,26 +286,40 @@ static int64_t power_signed(int64_t n, int64_t m)
 static struct alloy_value floats(enum alloy_token_kind op, double a, double b)
 {
     switch ((int)op) {
-    case ALLOY_T_ADD: return alloy_value_float(a + b);
-    case ALLOY_T_SUB: return alloy_value_float(a - b);
-    case ALLOY_T_MUL: return alloy_value_float(a * b);
-    case ALLOY_T_DIV: return alloy_value_float(a / b);
-    case ALLOY_T_MOD: return alloy_value_float(fmod(a, b));
-    case ALLOY_T_POW: return alloy_value_float(pow(a, b));
-    case ALLOY_T_LT:  return alloy_value_bool(a < b);
-    case ALLOY_T_LTE: return alloy_value_bool(a <= b);
-    case ALLOY_T_GT:  return alloy_value_bool(a > b);
-    default:          return alloy_value_bool(a >= b);
+    case ALLOY_T_ADD:
+        return alloy_value_float(a + b);
+    case ALLOY_T_SUB:
+        return alloy_value_float(a - b);
+    case ALLOY_T_MUL:
+        return alloy_value_float(a * b);
+    case ALLOY_T_DIV:
+        return alloy_value_float(a / b);
+    case ALLOY_T_MOD:
+        return alloy_value_float(fmod(a, b));
+    case ALLOY_T_POW:
+        return alloy_value_float(pow(a, b));
+    case ALLOY_T_LT:
+        return alloy_value_bool(a < b);
+    case ALLOY_T_LTE:
+        return alloy_value_bool(a <= b);
+    case ALLOY_T_GT:
+        return alloy_value_bool(a > b);
+    default:
+        return alloy_value_bool(a >= b);
     }
 }
 
 static struct alloy_value compared(enum alloy_token_kind op, int order)
 {
     switch ((int)op) {
-    case ALLOY_T_LT:  return alloy_value_bool(order < 0);
-    case ALLOY_T_LTE: return alloy_value_bool(order <= 0);
-    case ALLOY_T_GT:  return alloy_value_bool(order > 0);
-    default:          return alloy_value_bool(order >= 0);
+    case ALLOY_T_LT:
+        return alloy_value_bool(order < 0);
+    case ALLOY_T_LTE:
+        return alloy_value_bool(order <= 0);
+    case ALLOY_T_GT:
+        return alloy_value_bool(order > 0);
+    default:
+        return alloy_value_bool(order >= 0);
     }
 }
 
@@ -339,8 +356,7 @@ static struct alloy_value integers(enum alloy_token_kind op, uint64_t a, uint64_
 static int numbers(struct alloy_eval *ev, enum alloy_token_kind op, const struct alloy_value *a,
                    const struct alloy_value *b, struct alloy_value *out)
 {
-    bool zero = b->number.kind == ALLOY_FLOAT ? b->number.f == 0.0
-                                              : b->number.u == 0;
+    bool zero = b->number.kind == ALLOY_FLOAT ? b->number.f == 0.0 : b->number.u == 0;
     if (zero && (op == ALLOY_T_DIV || op == ALLOY_T_MOD))
         return alloy_fault(ev, NULL, b, "divide by zero error");
     enum alloy_number_kind kind =
@@ -353,18 +369,18 @@ static int numbers(struct alloy_eval *ev, enum alloy_token_kind op, const struct
 }
 
 /* Two capsules, or one and a string. */
-static int capsules(struct alloy_eval *ev, enum alloy_token_kind op, const struct alloy_value *a,
-                    const struct alloy_value *b, struct alloy_value *out)
+static int capsules(struct alloy_eval *ev, enum alloy_token_kind op,
+                    const struct alloy_value *a, const struct alloy_value *b,
+                    struct alloy_value *out)
 {
-    bool texts = (is_secret(a) || a->type == ALLOY_STRING) &&
-                 (is_secret(b) || b->type == ALLOY_STRING);
+    bool texts =
+        (is_secret(a) || a->type == ALLOY_STRING) && (is_secret(b) || b->type == ALLOY_STRING);
     if (!texts && a->type != b->type)
         return alloy_fault_type(ev, NULL, b, a->type);
     if (!texts)
-        return alloy_fault(ev, NULL, a,
-                           "could not perform binop %s for unknown types lhs %s rhs %s",
-                           alloy_token_name(op), alloy_type_name(a->type),
-                           alloy_type_name(b->type));
+        return alloy_fault(
+            ev, NULL, a, "could not perform binop %s for unknown types lhs %s rhs %s",
+            alloy_token_name(op), alloy_type_name(a->type), alloy_type_name(b->type));
     struct str text;
     int rc = join(ev, is_secret(a) ? a->capsule->secret : a->string,
                   is_secret(b) ? b->capsule->secret : b->string, &text);

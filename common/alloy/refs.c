@@ -1,12 +1,13 @@
-/* alloy/refs.c - what components refer to: edges, the order of evaluation, circles, and the scope
- * in which expressions see other components. */
+/* alloy/refs.c - what components refer to: edges, the order of evaluation, circles, and the
+ * scope in which expressions see other components. */
 #include "alloy/graph_priv.h"
 
 #include "base/buf.h"
 
 enum { PARTS_MAX = 64 };
 
-/* --- names in expressions ------------------------------------------------------------------ */
+/* --- names in expressions ------------------------------------------------------------------
+ */
 
 struct walk {
     struct alloy_graph *g;
@@ -18,7 +19,8 @@ struct walk {
     int error;
 };
 
-/* a.b.c: the parts of a chain of accesses down to a name, outermost first; 0 when it is none. */
+/* a.b.c: the parts of a chain of accesses down to a name, outermost first; 0 when it is none.
+ */
 static size_t chain_parts(const struct alloy_expr *e, const struct alloy_expr **parts)
 {
     const struct alloy_expr *up[PARTS_MAX];
@@ -142,7 +144,8 @@ static int find_needs(struct walk *w)
     return w->error;
 }
 
-/* --- order and circles --------------------------------------------------------------------- */
+/* --- order and circles ---------------------------------------------------------------------
+ */
 
 /* Tarjan's search with a stack of its own: a component is put into the order once all it refers
  * to is there; several at once are a circle. */
@@ -174,8 +177,8 @@ static void report_circle(struct search *s, struct graph_node **members, size_t 
         for (size_t i = 0; i < count && text.size < 3000; i++)
             buf_printf(&text, "%s%s", i > 0 ? ", " : "", members[i]->pub.id);
     }
-    graph_error(s->g, s->diags, NULL, 0, 0, "", text.error == 0 ? buf_view(&text) : STR("cycle"),
-                "");
+    graph_error(s->g, s->diags, NULL, 0, 0, "",
+                text.error == 0 ? buf_view(&text) : STR("cycle"), "");
     buf_reset(&text);
 }
 
@@ -234,8 +237,8 @@ int graph_resolve(struct alloy_graph *g, struct alloy_diags *diags)
     s.path = mem_calloc(room, sizeof(struct graph_node *));
     s.stack = mem_calloc(room, sizeof(struct graph_node *));
     g->order = arena_calloc(g->arena, room, sizeof(struct graph_node *));
-    int rc = found == NULL || s.path == NULL || s.stack == NULL || g->order == NULL ? ERR_NOMEM
-                                                                                    : 0;
+    int rc =
+        found == NULL || s.path == NULL || s.stack == NULL || g->order == NULL ? ERR_NOMEM : 0;
     struct walk w = {.g = g, .diags = diags, .found = found};
     for (struct graph_node *n = g->nodes; rc == 0 && n != NULL; n = n->next) {
         w.n = n;
@@ -254,7 +257,8 @@ int graph_resolve(struct alloy_graph *g, struct alloy_diags *diags)
     return rc;
 }
 
-/* --- scope --------------------------------------------------------------------------------- */
+/* --- scope ---------------------------------------------------------------------------------
+ */
 
 /* A level of names while the scope is put together. */
 struct level {
@@ -263,7 +267,8 @@ struct level {
 };
 
 /* The exports of a component as an object. */
-static int put_exports(struct alloy_graph *g, const struct graph_node *n, struct alloy_value *out)
+static int put_exports(struct alloy_graph *g, const struct graph_node *n,
+                       struct alloy_value *out)
 {
     struct alloy_field *fields = arena_calloc(g->scope, n->export_count, sizeof *fields);
     if (fields == NULL)

@@ -10,7 +10,8 @@
 
 enum { NESTED_MAX = 16 };
 
-/* --- durations ----------------------------------------------------------------------------- */
+/* --- durations -----------------------------------------------------------------------------
+ */
 
 static int duration_error(struct err *err, const char *what, struct str unit, struct str s)
 {
@@ -101,7 +102,8 @@ int alloy_parse_ms(struct str s, int64_t *out, struct err *err)
         if (before + after == 0)
             return duration_error(err, invalid, none, s);
         size_t n = 0;
-        while (n < rest.len && rest.data[n] != '.' && !(rest.data[n] >= '0' && rest.data[n] <= '9'))
+        while (n < rest.len && rest.data[n] != '.' &&
+               !(rest.data[n] >= '0' && rest.data[n] <= '9'))
             n++;
         if (n == 0)
             return duration_error(err, "missing unit in duration ", none, s);
@@ -120,7 +122,8 @@ int alloy_parse_ms(struct str s, int64_t *out, struct err *err)
     return 0;
 }
 
-/* --- defaults ------------------------------------------------------------------------------ */
+/* --- defaults ------------------------------------------------------------------------------
+ */
 
 static void set_default(const struct alloy_row *row, void *field)
 {
@@ -171,7 +174,8 @@ void alloy_schema_defaults(const struct alloy_schema *s, void *at)
     set_defaults(s, at, 0);
 }
 
-/* --- statements ---------------------------------------------------------------------------- */
+/* --- statements ----------------------------------------------------------------------------
+ */
 
 static bool is_block(enum alloy_kind k)
 {

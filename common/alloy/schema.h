@@ -1,5 +1,5 @@
-/* alloy/schema.h - one row is one attribute or block of a component: its name, its default and the
- * field of a plain C struct that it fills.
+/* alloy/schema.h - one row is one attribute or block of a component: its name, its default and
+ * the field of a plain C struct that it fills.
  *
  *   struct endpoint { struct str url; int64_t timeout_ms; struct alloy_map headers; };
  *   static const struct alloy_row endpoint_rows[] = {
@@ -8,8 +8,8 @@
  *       ALLOY_MAP_ROW(endpoint, headers, "headers", 0),
  *       ALLOY_ROWS_END,
  *   };
- *   static const struct alloy_schema endpoint_schema = ALLOY_SCHEMA(endpoint, endpoint_rows, check);
- *   struct write { struct alloy_map external_labels; struct alloy_blocks endpoints; };
+ *   static const struct alloy_schema endpoint_schema = ALLOY_SCHEMA(endpoint, endpoint_rows,
+ * check); struct write { struct alloy_map external_labels; struct alloy_blocks endpoints; };
  *   static const struct alloy_row write_rows[] = {
  *       ALLOY_MAP_ROW(write, external_labels, "external_labels", 0),
  *       ALLOY_BLOCKS_ROW(write, endpoints, "endpoint", 0, &endpoint_schema),
@@ -17,11 +17,11 @@
  *   };
  *   const struct endpoint *e = args->endpoints.items;  // [0 .. args->endpoints.count)
  *
- * Order of decoding: defaults, then the statements in their order up to the first that is wrong,
- * then required ones that are missing, then validate. Conversions are Alloy's: a number where a
- * string is wanted and a numeric string where a number is wanted are taken, null is the zero
- * value, a boolean never converts. Everything decoded lives in the arena that was given; strings
- * have a NUL behind them that their length does not count.
+ * Order of decoding: defaults, then the statements in their order up to the first that is
+ * wrong, then required ones that are missing, then validate. Conversions are Alloy's: a number
+ * where a string is wanted and a numeric string where a number is wanted are taken, null is the
+ * zero value, a boolean never converts. Everything decoded lives in the arena that was given;
+ * strings have a NUL behind them that their length does not count.
  *
  * Pure; one owner thread. Tests: tests/unit/alloy/test_schema.c. */
 #ifndef ALLOY_SCHEMA_H
@@ -40,15 +40,15 @@ struct alloy_schema;
 
 enum alloy_kind {
     ALLOY_K_END,
-    ALLOY_K_BOOL,     /* bool */
-    ALLOY_K_I64,      /* int64_t; a fraction is cut off, what is too large wraps */
-    ALLOY_K_DOUBLE,   /* double */
-    ALLOY_K_STR,      /* struct str */
-    ALLOY_K_SECRET,   /* struct str, from a string or a secret */
-    ALLOY_K_MS,       /* int64_t milliseconds from Go's duration text; parts round away from 0 */
-    ALLOY_K_STRS,     /* struct alloy_strs, from list(string) */
-    ALLOY_K_MAP,      /* struct alloy_map, from map(string) */
-    ALLOY_K_MAPS,     /* struct alloy_maps, from list(map(string)): targets */
+    ALLOY_K_BOOL,   /* bool */
+    ALLOY_K_I64,    /* int64_t; a fraction is cut off, what is too large wraps */
+    ALLOY_K_DOUBLE, /* double */
+    ALLOY_K_STR,    /* struct str */
+    ALLOY_K_SECRET, /* struct str, from a string or a secret */
+    ALLOY_K_MS,     /* int64_t milliseconds from Go's duration text; parts round away from 0 */
+    ALLOY_K_STRS,   /* struct alloy_strs, from list(string) */
+    ALLOY_K_MAP,    /* struct alloy_map, from map(string) */
+    ALLOY_K_MAPS,   /* struct alloy_maps, from list(map(string)): targets */
     ALLOY_K_MAP_STRS, /* struct alloy_map_strs, from map(list(secret)) */
     ALLOY_K_CAPSULE,  /* const struct alloy_capsule *, of the row's type; NULL when not given */
     ALLOY_K_CAPSULES, /* struct alloy_capsules, of the row's type: forward_to */
@@ -138,7 +138,10 @@ struct alloy_schema {
     int (*validate)(const void *at, struct err *err);
 };
 
-#define ALLOY_SCHEMA(S, rows, validate) {sizeof(struct S), (rows), (validate)}
+#define ALLOY_SCHEMA(S, rows, validate)                                                        \
+    {                                                                                          \
+        sizeof(struct S), (rows), (validate)                                                   \
+    }
 
 /* Refuses to compile when a row names a field of another C type. */
 #define ALLOY_AT(S, f, T)                                                                      \
@@ -154,8 +157,9 @@ struct alloy_schema {
 #define ALLOY_I64_ROW(S, f, n, b, d)    ALLOY_ROW_(ALLOY_K_I64, int64_t, S, f, n, b, d, NULL)
 #define ALLOY_DOUBLE_ROW(S, f, n, b, d) ALLOY_ROW_(ALLOY_K_DOUBLE, double, S, f, n, b, d, NULL)
 #define ALLOY_STR_ROW(S, f, n, b, d)    ALLOY_ROW_(ALLOY_K_STR, struct str, S, f, n, b, d, NULL)
-#define ALLOY_SECRET_ROW(S, f, n, b, d) ALLOY_ROW_(ALLOY_K_SECRET, struct str, S, f, n, b, d, NULL)
-#define ALLOY_MS_ROW(S, f, n, b, d)     ALLOY_ROW_(ALLOY_K_MS, int64_t, S, f, n, b, d, NULL)
+#define ALLOY_SECRET_ROW(S, f, n, b, d)                                                        \
+    ALLOY_ROW_(ALLOY_K_SECRET, struct str, S, f, n, b, d, NULL)
+#define ALLOY_MS_ROW(S, f, n, b, d) ALLOY_ROW_(ALLOY_K_MS, int64_t, S, f, n, b, d, NULL)
 /* ALLOY_x_ROW(struct tag, field, name, bits): empty by default */
 #define ALLOY_STRS_ROW(S, f, n, b)                                                             \
     ALLOY_ROW_(ALLOY_K_STRS, struct alloy_strs, S, f, n, b, NULL, NULL)
@@ -182,7 +186,10 @@ struct alloy_schema {
     ALLOY_ROW_(ALLOY_K_VARIANTS, struct alloy_variants, S, f, n, b, NULL, choices)
 #define ALLOY_LABEL_ROW(S, f) ALLOY_ROW_(ALLOY_K_LABEL, struct str, S, f, "", 0, NULL, NULL)
 #define ALLOY_GIVEN_ROW(S, f) ALLOY_ROW_(ALLOY_K_GIVEN, bool, S, f, "", 0, NULL, NULL)
-#define ALLOY_ROWS_END        {.kind = ALLOY_K_END}
+#define ALLOY_ROWS_END                                                                         \
+    {                                                                                          \
+        .kind = ALLOY_K_END                                                                    \
+    }
 
 /* Set every field of the struct at `at` to its default, nested blocks too. Asserts that the
  * defaults of the table parse and that blocks are nested at most 16 deep. */

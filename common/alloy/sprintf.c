@@ -90,7 +90,10 @@ static void put_integer(const struct verb *v, struct alloy_number n, struct buf 
 {
     bool minus = n.kind == ALLOY_INT && n.i < 0;
     uint64_t abs = minus ? 0 - n.u : n.u;
-    unsigned base = v->letter == 'b' ? 2 : v->letter == 'o' ? 8 : strchr("xX", v->letter) != NULL ? 16 : 10;
+    unsigned base = v->letter == 'b'                  ? 2
+                    : v->letter == 'o'                ? 8
+                    : strchr("xX", v->letter) != NULL ? 16
+                                                      : 10;
     if (minus || v->plus || v->space)
         buf_u8(out, minus ? '-' : v->plus ? '+' : ' ');
     if (v->sharp && base == 16)
@@ -160,15 +163,21 @@ static void put_any(const struct alloy_value *a, int depth, struct buf *out)
 static const char *go_type(const struct alloy_value *a)
 {
     switch (a->type) {
-    case ALLOY_NUMBER: return a->number.kind == ALLOY_FLOAT ? "float64" : "int";
-    case ALLOY_STRING: return "string";
-    case ALLOY_BOOL:   return "bool";
-    case ALLOY_ARRAY:  return "[]interface {}";
-    case ALLOY_OBJECT: return "map[string]interface {}";
+    case ALLOY_NUMBER:
+        return a->number.kind == ALLOY_FLOAT ? "float64" : "int";
+    case ALLOY_STRING:
+        return "string";
+    case ALLOY_BOOL:
+        return "bool";
+    case ALLOY_ARRAY:
+        return "[]interface {}";
+    case ALLOY_OBJECT:
+        return "map[string]interface {}";
     case ALLOY_NULL:
     case ALLOY_FUNCTION:
     case ALLOY_CAPSULE:
-    default: return "<nil>";
+    default:
+        return "<nil>";
     }
 }
 

@@ -85,9 +85,11 @@ bool alloy_stdlib_is_deprecated(struct str name)
     return false;
 }
 
-/* --- calls --------------------------------------------------------------------------------- */
+/* --- calls ---------------------------------------------------------------------------------
+ */
 
-static int to_strings(struct alloy_eval *ev, const struct alloy_value *v, struct alloy_value *out)
+static int to_strings(struct alloy_eval *ev, const struct alloy_value *v,
+                      struct alloy_value *out)
 {
     if (v->type == ALLOY_NULL) {
         *out = (struct alloy_value){.type = ALLOY_ARRAY};

@@ -15,7 +15,8 @@ static int fail_call(struct alloy_call *c, const char *message)
     return alloy_fault(c->ev, NULL, c->callee, "%s", message);
 }
 
-/* --- lists --------------------------------------------------------------------------------- */
+/* --- lists ---------------------------------------------------------------------------------
+ */
 
 static int run_concat(struct alloy_call *c, struct alloy_value *out)
 {
@@ -38,14 +39,22 @@ static int run_concat(struct alloy_call *c, struct alloy_value *out)
 static bool is_empty(const struct alloy_value *v)
 {
     switch (v->type) {
-    case ALLOY_NULL:     return true;
-    case ALLOY_NUMBER:   return alloy_number_float(v->number) == 0.0;
-    case ALLOY_STRING:   return v->string.len == 0;
-    case ALLOY_BOOL:     return !v->boolean;
-    case ALLOY_ARRAY:    return v->array.count == 0;
-    case ALLOY_OBJECT:   return v->object.count == 0;
-    case ALLOY_FUNCTION: return false;
-    case ALLOY_CAPSULE:  return v->capsule->node == NULL && v->capsule->secret.len == 0;
+    case ALLOY_NULL:
+        return true;
+    case ALLOY_NUMBER:
+        return alloy_number_float(v->number) == 0.0;
+    case ALLOY_STRING:
+        return v->string.len == 0;
+    case ALLOY_BOOL:
+        return !v->boolean;
+    case ALLOY_ARRAY:
+        return v->array.count == 0;
+    case ALLOY_OBJECT:
+        return v->object.count == 0;
+    case ALLOY_FUNCTION:
+        return false;
+    case ALLOY_CAPSULE:
+        return v->capsule->node == NULL && v->capsule->secret.len == 0;
     }
     return true;
 }
@@ -68,7 +77,8 @@ static int run_nonsensitive(struct alloy_call *c, struct alloy_value *out)
     return 0;
 }
 
-/* --- encodings ----------------------------------------------------------------------------- */
+/* --- encodings -----------------------------------------------------------------------------
+ */
 
 static int run_from_json(struct alloy_call *c, struct alloy_value *out)
 {
@@ -134,7 +144,8 @@ static int run_url_encode(struct alloy_call *c, struct alloy_value *out)
     for (size_t i = 0; i < s.len; i++) {
         unsigned char ch = (unsigned char)s.data[i];
         bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
-                     (ch >= '0' && ch <= '9') || ch == '-' || ch == '_' || ch == '.' || ch == '~';
+                     (ch >= '0' && ch <= '9') || ch == '-' || ch == '_' || ch == '.' ||
+                     ch == '~';
         if (plain)
             buf_u8(&b, ch);
         else if (ch == ' ')
@@ -166,7 +177,8 @@ static int run_url_decode(struct alloy_call *c, struct alloy_value *out)
     return alloy_take_string(c->ev, &b, out);
 }
 
-/* --- paths --------------------------------------------------------------------------------- */
+/* --- paths ---------------------------------------------------------------------------------
+ */
 
 /* Take away the last part of a path, unless it is .. or there is none. */
 static bool drop_part(struct buf *b, bool rooted)
@@ -210,7 +222,8 @@ static int run_path_join(struct alloy_call *c, struct alloy_value *out)
     return alloy_take_string(c->ev, &b, out);
 }
 
-/* --- json_path ----------------------------------------------------------------------------- */
+/* --- json_path -----------------------------------------------------------------------------
+ */
 
 struct json_step {
     enum { STEP_KEY, STEP_INDEX, STEP_ALL } kind;
@@ -249,8 +262,9 @@ static bool take_step(struct str *path, struct json_step *step)
 
 static size_t size_of_value(const struct alloy_value *v)
 {
-    return v->type == ALLOY_ARRAY ? v->array.count
-           : v->type == ALLOY_OBJECT ? v->object.count : 0;
+    return v->type == ALLOY_ARRAY    ? v->array.count
+           : v->type == ALLOY_OBJECT ? v->object.count
+                                     : 0;
 }
 
 /* Put what a step finds in v behind `to`. */

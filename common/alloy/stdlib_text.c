@@ -104,9 +104,8 @@ static int32_t change_case(int32_t r, bool upper)
     static const struct {
         int32_t first, last, distance;
     } ranges[] = {
-        {'A', 'Z', 32},       {0xc0, 0xd6, 32},     {0xd8, 0xde, 32},
-        {0x391, 0x3a1, 32},   {0x3a3, 0x3ab, 32},   {0x410, 0x42f, 32},
-        {0x400, 0x40f, 80},
+        {'A', 'Z', 32},     {0xc0, 0xd6, 32},   {0xd8, 0xde, 32},   {0x391, 0x3a1, 32},
+        {0x3a3, 0x3ab, 32}, {0x410, 0x42f, 32}, {0x400, 0x40f, 80},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         int32_t d = ranges[i].distance, base = upper ? r - d : r;

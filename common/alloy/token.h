@@ -2,8 +2,8 @@
  *
  * A newline ends a statement (ALLOY_T_TERMINATOR) when an identifier, a literal or a closing
  * bracket stands before it, and is a blank otherwise; so does the end of the text. Comments are
- * tokens. Every call makes progress, whatever the bytes; what is wrong is told and a token comes
- * nevertheless. Pure; one owner thread. Tests: tests/unit/alloy/test_parse.c. */
+ * tokens. Every call makes progress, whatever the bytes; what is wrong is told and a token
+ * comes nevertheless. Pure; one owner thread. Tests: tests/unit/alloy/test_parse.c. */
 #ifndef ALLOY_TOKEN_H
 #define ALLOY_TOKEN_H
 
@@ -73,7 +73,8 @@ struct alloy_lexer {
 
 /* Start at the first character of a text of at most 4 GiB - 2; it is borrowed. */
 void alloy_lexer_init(struct alloy_lexer *l, struct str text,
-                      void (*error)(void *arg, uint32_t offset, const char *message), void *arg);
+                      void (*error)(void *arg, uint32_t offset, const char *message),
+                      void *arg);
 
 /* The next token; ALLOY_T_EOF again and again at the end. */
 struct alloy_token alloy_lexer_next(struct alloy_lexer *l);
@@ -94,6 +95,9 @@ int32_t alloy_rune(struct str s, size_t *size);
 
 /* Append a character as UTF-8; 1 to 4 bytes. Returns how many. */
 size_t alloy_rune_put(int32_t rune, char out[4]);
+
+/* False for control characters, blanks other than ' ', marks of direction and the like. */
+bool alloy_is_printable(int32_t rune);
 
 /* Categories of Unicode: L*, and Nd. */
 bool alloy_is_letter(int32_t rune);

@@ -1,8 +1,8 @@
 /* alloy/value.h - what an expression is worth.
  *
  * A value is small and copied; what it points to lives in the arena it was made in and never
- * changes. `expr` remembers where it was written, so that an error can show it. All-zero is null.
- * Pure; any thread. Tests: tests/unit/alloy/test_eval.c. */
+ * changes. `expr` remembers where it was written, so that an error can show it. All-zero is
+ * null. Pure; any thread. Tests: tests/unit/alloy/test_eval.c. */
 #ifndef ALLOY_VALUE_H
 #define ALLOY_VALUE_H
 
@@ -40,10 +40,10 @@ struct alloy_number {
     };
 };
 
-/* Something no expression can look into: a secret text, or what a component exports for others to
- * send to. Compared and passed on, never printed. */
+/* Something no expression can look into: a secret text, or what a component exports for others
+ * to send to. Compared and passed on, never printed. */
 struct alloy_capsule {
-    const char *type;              /* ALLOY_SECRET_TYPE, or the type named by the export; static */
+    const char *type; /* ALLOY_SECRET_TYPE, or the type named by the export; static */
     const struct alloy_node *node; /* exporting component; NULL for secrets */
     const char *field;             /* name of the export; static */
     struct str secret;             /* text of a secret */
@@ -110,11 +110,12 @@ const struct alloy_value *alloy_object_get(const struct alloy_object *o, struct 
 /* Sort fields by key in place and keep the last of equal keys. Returns how many are left. */
 size_t alloy_fields_sort(struct alloy_field *fields, size_t count);
 
-/* Equal as `==` has it: other types are never equal, 3 equals 3.0, functions equal nothing. Values
- * nested deeper than ALLOY_DEPTH_MAX are unequal. */
+/* Equal as `==` has it: other types are never equal, 3 equals 3.0, functions equal nothing.
+ * Values nested deeper than ALLOY_DEPTH_MAX are unequal. */
 bool alloy_value_equal(const struct alloy_value *a, const struct alloy_value *b);
 
-/* As it would be written, for pages and logs: secrets as (secret), capsules as capsule("type"). */
+/* As it would be written, for pages and logs: secrets as (secret), capsules as capsule("type").
+ */
 void alloy_value_print(const struct alloy_value *v, struct buf *out);
 
 #endif
