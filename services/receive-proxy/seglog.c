@@ -430,7 +430,7 @@ static void drop_segment(struct seglog *l, struct segment *s)
 
 /* The oldest ones without needed records; the newest too when nothing at all is needed and it has
  * grown. */
-static void drop_dead(struct seglog *l)
+void seglog_trim(struct seglog *l)
 {
     struct list *at;
     while ((at = list_first(&l->segments)) != NULL) {
@@ -442,14 +442,26 @@ static void drop_dead(struct seglog *l)
     }
 }
 
+static bool forget(struct seglog *l, const struct seg_ref *ref)
+{
+    struct segment *s = find(l, ref->segment);
+    if (s == NULL || s->live == 0)
+        return false;
+    s->live--;
+    l->live--;
+    return true;
+}
+
+void seglog_forget(struct seglog *l, const struct seg_ref *ref)
+{
+    forget(l, ref);
+}
+
 void seglog_done(struct seglog *l, const struct seg_ref *ref)
 {
     struct seg_ref note;
-    struct segment *s = find(l, ref->segment);
-    if (s == NULL || s->live == 0)
+    if (!forget(l, ref))
         return;
-    s->live--;
-    l->live--;
     buf_clear(&l->scratch);
     buf_u64le(&l->scratch, 0);
     buf_u8(&l->scratch, TYPE_DONE);
@@ -457,7 +469,7 @@ void seglog_done(struct seglog *l, const struct seg_ref *ref)
     frame(&l->scratch);
     if (l->live > 0 || l->newest_is_open)
         append(l, &note); /* a lost note costs one more request, nothing else */
-    drop_dead(l);
+    seglog_trim(l);
 }
 
 uint64_t seglog_bytes(const struct seglog *l)

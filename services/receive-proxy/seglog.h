@@ -75,6 +75,12 @@ int seglog_read(struct seglog *l, const struct seg_ref *ref, struct buf *out);
 /* A record is not needed any more. */
 void seglog_done(struct seglog *l, const struct seg_ref *ref);
 
+/* As seglog_done(), without a note: for records whose note was found at the start. */
+void seglog_forget(struct seglog *l, const struct seg_ref *ref);
+
+/* Delete segments that hold nothing needed; after a start, when all records are known. */
+void seglog_trim(struct seglog *l);
+
 /* Bytes of all segments. */
 uint64_t seglog_bytes(const struct seglog *l);
 

@@ -6,6 +6,8 @@
 #ifndef RECEIVE_PROXY_WRITE_H
 #define RECEIVE_PROXY_WRITE_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -45,6 +47,14 @@ struct write_world {
  * ERR_IO (directory). */
 int write_init(struct receiver **out, const struct set_write *settings, struct str id,
                struct str path, const struct write_world *world, struct err *err);
+
+/* Begin to send what waits in its queue: when the configuration it belongs to takes over.
+ * ERR_NOMEM.
+ */
+int write_start(struct receiver *r, struct err *err);
+
+/* The receiver was made by write_init(). */
+bool write_is(const struct receiver *r);
 
 /* The UUID of this instance: read from `dir`/alloy_seed.json, made and stored there when it is
  * not; with dir "" made anew. ERR_IO with a fresh one in `out` all the same. */
