@@ -96,3 +96,14 @@ void gossip_addr_text(const struct gossip_addr *a, char out[GOSSIP_ADDR_TEXT_MAX
     (void)snprintf(out, GOSSIP_ADDR_TEXT_MAX, brackets ? "[%.45s]:%u" : "%.45s:%u", ip,
                    (unsigned)a->port);
 }
+
+void gossip_addr_key(const struct gossip_addr *a, uint8_t ip[16])
+{
+    memset(ip, 0, 16);
+    if (gossip_addr_is_v4(a)) {
+        ip[10] = ip[11] = 0xff;
+        memcpy(ip + 12, a->ip + a->size - 4, 4);
+    } else {
+        memcpy(ip, a->ip, 16);
+    }
+}

@@ -39,6 +39,9 @@ bool gossip_addr_same(const struct gossip_addr *a, const struct gossip_addr *b);
 /* Same place, whatever the form. */
 bool gossip_addr_eq(const struct gossip_addr *a, const struct gossip_addr *b);
 
+/* The IP in its 16-byte form, whatever form it has: who it is, for tables by peer. */
+void gossip_addr_key(const struct gossip_addr *a, uint8_t ip[16]);
+
 /* True for the IPv4 forms. */
 bool gossip_addr_is_v4(const struct gossip_addr *a);
 

@@ -49,13 +49,7 @@ void inbound_free(struct inbound **in)
 /* IPv4 is the same in either form. */
 static struct str key_of(const struct gossip_addr *a, uint8_t ip[16])
 {
-    memset(ip, 0, 16);
-    if (gossip_addr_is_v4(a)) {
-        ip[10] = ip[11] = 0xff;
-        memcpy(ip + 12, a->ip + a->size - 4, 4);
-    } else {
-        memcpy(ip, a->ip, 16);
-    }
+    gossip_addr_key(a, ip);
     return str_of(ip, 16);
 }
 
@@ -193,27 +187,4 @@ size_t inbound_count_of(const struct inbound *in, const struct gossip_addr *from
     uint8_t ip[16];
     const struct inbound_peer *p = map_get(in->peers, key_of(from, ip));
     return p == NULL ? 0 : p->count;
-}
-
-/* --- lines of the log ------------------------------------------------------------------------ */
-
-bool quiet_pass(struct quiet *q, const struct gossip_addr *peer, const char *cause, mono_ms now,
-                uint64_t *left_out)
-{
-    uint8_t ip[16];
-    (void)key_of(peer, ip);
-    struct quiet_entry *idle = NULL;
-    for (size_t i = 0; i < QUIET_ENTRIES; i++) {
-        struct quiet_entry *e = &q->entries[i];
-        if (e->cause == cause && memcmp(e->ip, ip, sizeof ip) == 0)
-            return log_rate_pass(&e->rate, now, QUIET_MS, left_out);
-        if ((e->cause == NULL || now >= e->rate.next) &&
-            (idle == NULL || e->rate.next < idle->rate.next))
-            idle = e;
-    }
-    if (idle == NULL)
-        return log_rate_pass(&q->others, now, QUIET_MS, left_out);
-    *idle = (struct quiet_entry){.cause = cause};
-    memcpy(idle->ip, ip, sizeof ip);
-    return log_rate_pass(&idle->rate, now, QUIET_MS, left_out);
 }

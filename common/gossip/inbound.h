@@ -15,7 +15,6 @@
 #include <stdint.h>
 
 #include "base/list.h"
-#include "base/log.h"
 #include "base/time.h"
 #include "gossip/addr.h"
 
@@ -66,25 +65,5 @@ void inbound_settle(struct inbound *in, struct inbound_seat *seat);
 /* Seats taken, and those of one peer. */
 size_t inbound_count(const struct inbound *in);
 size_t inbound_count_of(const struct inbound *in, const struct gossip_addr *from);
-
-/* --- lines of the log, by peer and cause ------------------------------------------------------ */
-
-enum { QUIET_ENTRIES = 64, QUIET_MS = 60000 };
-
-/* All-zero at first. */
-struct quiet {
-    struct quiet_entry {
-        uint8_t ip[16];
-        const char *cause;
-        struct log_rate rate;
-    } entries[QUIET_ENTRIES];
-    struct log_rate others;
-};
-
-/* May a line about `peer` be written now? Once a minute for each peer and cause (a static text,
- * told apart by its address); when too many peers give cause, one line a minute for the rest.
- * *left_out gets how many were left out since. */
-bool quiet_pass(struct quiet *q, const struct gossip_addr *peer, const char *cause, mono_ms now,
-                uint64_t *left_out);
 
 #endif

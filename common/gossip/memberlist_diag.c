@@ -1,20 +1,13 @@
 #include "base/log.h"
 #include "gossip/memberlist_priv.h"
 
-/* What may be logged of one place in a while; see gossip/quiet.h. */
-enum cause {
-    CAUSE_LABEL,
-    CAUSE_UNLABELLED,
-    CAUSE_UNKNOWN,
-    CAUSE_BAD,
-    CAUSE_MISDIRECTED,
-    CAUSE_UNANSWERED,
-    CAUSE_REFUSED,
-    CAUSE_STREAM_ONLY,
-    CAUSE_VERSION,
-    CAUSE_NOTHING_ARRIVES,
-    CAUSE_SUSPECTED,
-};
+/* Causes, by which lines are told apart (gossip/quiet.h). */
+static const char cause_label[] = "label", cause_unlabelled[] = "unlabelled",
+                  cause_unknown[] = "unknown", cause_bad[] = "bad",
+                  cause_misdirected[] = "misdirected", cause_unanswered[] = "unanswered",
+                  cause_refused[] = "refused", cause_stream_only[] = "stream only",
+                  cause_version[] = "version", cause_nothing_arrives[] = "nothing arrives",
+                  cause_suspected[] = "suspected";
 
 enum {
     FAILED_IN_A_ROW = 3,      /* probes, before we doubt ourselves */
@@ -22,12 +15,12 @@ enum {
     REFUTE_WINDOW_MS = 300000,
 };
 
-static bool may_log(struct memberlist *ml, enum cause cause, const struct gossip_addr *where,
+static bool may_log(struct memberlist *ml, const char *cause, const struct gossip_addr *where,
                     uint64_t *left_out, char text[GOSSIP_ADDR_TEXT_MAX])
 {
     *left_out = 0;
     gossip_addr_text(where, text);
-    return diag_quiet_pass(&ml->quiet, cause, where, ml->now, left_out);
+    return quiet_pass(&ml->quiet, where, cause, ml->now, left_out);
 }
 
 void ml_diag_label(struct memberlist *ml, const struct gossip_addr *from, struct str theirs,
@@ -40,7 +33,7 @@ void ml_diag_label(struct memberlist *ml, const struct gossip_addr *from, struct
     ml->stats.streams_foreign += stream ? 1 : 0;
     ml->stats.packets_unlabelled += !stream && none ? 1 : 0;
     ml->stats.packets_foreign += !stream && !none ? 1 : 0;
-    if (!may_log(ml, none ? CAUSE_UNLABELLED : CAUSE_LABEL, from, &left_out, text))
+    if (!may_log(ml, none ? cause_unlabelled : cause_label, from, &left_out, text))
         return;
     if (none)
         log_line(ml->log, LOG_WARN,
@@ -61,7 +54,7 @@ void ml_diag_unknown(struct memberlist *ml, const struct gossip_addr *from, uint
     uint64_t left_out;
     char text[GOSSIP_ADDR_TEXT_MAX];
     ml->stats.packets_unknown++;
-    if (may_log(ml, CAUSE_UNKNOWN, from, &left_out, text))
+    if (may_log(ml, cause_unknown, from, &left_out, text))
         log_line(ml->log, LOG_WARN,
                  "message of a type that memberlist does not have; is it another protocol, or a "
                  "peer that encrypts its gossip?",
@@ -73,7 +66,7 @@ void ml_diag_bad(struct memberlist *ml, const struct gossip_addr *from, const ch
 {
     uint64_t left_out;
     char text[GOSSIP_ADDR_TEXT_MAX];
-    if (may_log(ml, CAUSE_BAD, from, &left_out, text))
+    if (may_log(ml, cause_bad, from, &left_out, text))
         log_line(ml->log, LOG_WARN, what, LOG_C("from", text), LOG_C("reason", reason),
                  LOG_U("bytes", bytes), LOG_U("left_out", left_out));
 }
@@ -84,7 +77,7 @@ void ml_diag_misdirected(struct memberlist *ml, const struct gossip_addr *from, 
     uint64_t left_out;
     char text[GOSSIP_ADDR_TEXT_MAX];
     ml->stats.packets_misdirected++;
-    if (may_log(ml, CAUSE_MISDIRECTED, from, &left_out, text))
+    if (may_log(ml, cause_misdirected, from, &left_out, text))
         log_line(ml->log, LOG_WARN,
                  "a ping for another member came here: our address was its, or two members "
                  "announce one address; check -memberlist.advertise-addr if it goes on",
@@ -97,7 +90,7 @@ void ml_diag_unanswered(struct memberlist *ml, const struct gossip_addr *peer)
     uint64_t left_out;
     char text[GOSSIP_ADDR_TEXT_MAX];
     ml->stats.streams_unanswered++;
-    if (may_log(ml, CAUSE_UNANSWERED, peer, &left_out, text))
+    if (may_log(ml, cause_unanswered, peer, &left_out, text))
         log_line(ml->log, LOG_WARN,
                  "a peer closed an exchange of state without a word, as it does to another "
                  "cluster's members; compare -memberlist.cluster-label, and see its log",
@@ -109,7 +102,7 @@ void ml_diag_refused(struct memberlist *ml, const struct gossip_addr *peer, stru
 {
     uint64_t left_out;
     char text[GOSSIP_ADDR_TEXT_MAX];
-    if (may_log(ml, CAUSE_REFUSED, peer, &left_out, text))
+    if (may_log(ml, cause_refused, peer, &left_out, text))
         log_line(ml->log, LOG_WARN, "a peer refused to exchange state", LOG_C("peer", text),
                  LOG_S("it_said", said), LOG_U("left_out", left_out));
 }
@@ -119,7 +112,7 @@ void ml_diag_stream_only(struct memberlist *ml, const struct gossip_addr *peer, 
     uint64_t left_out;
     char text[GOSSIP_ADDR_TEXT_MAX];
     ml->stats.stream_pings_ok++;
-    if (may_log(ml, CAUSE_STREAM_ONLY, peer, &left_out, text))
+    if (may_log(ml, cause_stream_only, peer, &left_out, text))
         log_line(ml->log, LOG_WARN,
                  "a member answers on streams but not to packets; is UDP blocked on its port?",
                  LOG_S("member", name), LOG_C("addr", text), LOG_U("left_out", left_out));
@@ -131,7 +124,7 @@ void ml_diag_version(struct memberlist *ml, const struct gossip_addr *peer, stru
     uint64_t left_out;
     char text[GOSSIP_ADDR_TEXT_MAX];
     ml->stats.merge_refused++;
-    if (may_log(ml, CAUSE_VERSION, peer, &left_out, text))
+    if (may_log(ml, cause_version, peer, &left_out, text))
         log_line(ml->log, LOG_WARN,
                  "state not merged: a member speaks a version outside of what all others do; "
                  "update or stop that member",
@@ -162,7 +155,7 @@ void ml_reach_probe(struct memberlist *ml, bool acked, mono_ms start)
     r->failed = 0;
     ml->stats.unreachable++;
     const struct gossip_addr *self = &members_self(ml->members)->addr;
-    if (may_log(ml, CAUSE_NOTHING_ARRIVES, self, &left_out, text))
+    if (may_log(ml, cause_nothing_arrives, self, &left_out, text))
         log_line(ml->log, LOG_ERROR,
                  "this member reaches others, but nothing from them arrives: they cannot reach "
                  "the address that it announces; check -memberlist.advertise-addr and "
@@ -190,7 +183,7 @@ void ml_watch_reach(struct memberlist *ml)
     r->refutes = 0;
     ml->stats.unreachable++;
     const struct gossip_addr *self = &members_self(ml->members)->addr;
-    if (may_log(ml, CAUSE_SUSPECTED, self, &left_out, text))
+    if (may_log(ml, cause_suspected, self, &left_out, text))
         log_line(ml->log, LOG_ERROR,
                  "others suspect this member again and again though it answers: some of them "
                  "cannot reach the address that it announces, or it is short of CPU; check the "

@@ -101,7 +101,7 @@ struct memberlist {
     uint64_t leave_id; /* broadcast of our leaving */
     struct memberlist_seal seal; /* .seal NULL: none */
     struct reach reach;
-    struct diag_quiet quiet;
+    struct quiet quiet;
     struct memberlist_stats stats;
 };
 

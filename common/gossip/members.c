@@ -220,7 +220,8 @@ static void log_conflict(struct members *m, const struct member *n, const struct
     bool own = n == m->self;
     m->stats.conflicts++;
     m->stats.own_conflicts += own ? 1 : 0;
-    if (!diag_quiet_pass(&m->quiet, own ? 1 : 0, to, now, &left_out))
+    static const char of_ours[] = "our name", of_others[] = "another's name";
+    if (!quiet_pass(&m->quiet, to, own ? of_ours : of_others, now, &left_out))
         return;
     gossip_addr_text(&n->addr, known);
     gossip_addr_text(to, other);

@@ -32,7 +32,7 @@ struct members {
     mono_ms heard; /* when something came in last */
     char accuser[64]; /* start of the name of who accused us last */
     struct members_stats stats;
-    struct diag_quiet quiet;
+    struct quiet quiet;
 };
 
 /* Begin, confirm, end the accusation of a member. ERR_NOMEM; false: the accuser is not new. */

@@ -1,42 +1,24 @@
 #include "gossip/quiet.h"
 
-#include "base/str.h"
+#include <string.h>
 
-/* Never 0. The form of an address does not matter, nor does its port: a peer behind a changing
- * source port is one place. */
-static uint64_t key_of(uint32_t cause, const struct gossip_addr *where)
+bool quiet_pass(struct quiet *q, const struct gossip_addr *peer, const char *cause, mono_ms now,
+                uint64_t *left_out)
 {
-    char ip[GOSSIP_ADDR_TEXT_MAX] = "";
-    if (where != NULL)
-        gossip_addr_ip_text(where, ip);
-    return str_hash(str_c(ip)) * 256 + cause % 255 + 1;
-}
-
-bool diag_quiet_pass(struct diag_quiet *q, uint32_t cause, const struct gossip_addr *where,
-                     mono_ms now, uint64_t *left_out)
-{
-    uint64_t key = key_of(cause, where);
-    struct diag_quiet_place *oldest = &q->places[0], *found = NULL;
-    for (int i = 0; i < QUIET_PLACES; i++) {
-        struct diag_quiet_place *p = &q->places[i];
-        found = p->key == key ? p : found;
-        oldest = p->until < oldest->until ? p : oldest;
+    uint8_t ip[16];
+    struct quiet_entry *idle = NULL;
+    gossip_addr_key(peer, ip);
+    for (size_t i = 0; i < QUIET_ENTRIES; i++) {
+        struct quiet_entry *e = &q->entries[i];
+        if (e->cause == cause && memcmp(e->ip, ip, sizeof ip) == 0)
+            return log_rate_pass(&e->rate, now, QUIET_MS, left_out);
+        if ((e->cause == NULL || now >= e->rate.next) &&
+            (idle == NULL || e->rate.next < idle->rate.next))
+            idle = e;
     }
-    if (found != NULL && now < found->until) {
-        found->left_out++;
-        return false;
-    }
-    if (now >= q->window_end) {
-        q->window_end = now + QUIET_WINDOW_MS;
-        q->lines = 0;
-    }
-    if (q->lines >= QUIET_WINDOW_LINES) {
-        q->left_out++;
-        return false;
-    }
-    q->lines++;
-    *left_out = q->left_out + (found != NULL ? found->left_out : 0);
-    q->left_out = 0;
-    *(found != NULL ? found : oldest) = (struct diag_quiet_place){key, now + QUIET_MS, 0};
-    return true;
+    if (idle == NULL)
+        return log_rate_pass(&q->others, now, QUIET_OTHERS_MS, left_out);
+    *idle = (struct quiet_entry){.cause = cause};
+    memcpy(idle->ip, ip, sizeof ip);
+    return log_rate_pass(&idle->rate, now, QUIET_MS, left_out);
 }

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "gossip/inbound.h"
+#include "gossip/quiet.h"
 #include "gossip/transport_uv.h"
 #include "net/tcp.h"
 

@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "gossip/messages.h"
 #include "gossip/msgpack.h"
-#include "gossip/quiet.h"
 #include "hex.h"
 
 static struct rng rng;
@@ -331,26 +330,6 @@ static void an_accuser_that_does_not_reach_us_is_named(void **state)
     forget_actions();
 }
 
-static void lines_are_bounded_whatever_addresses_are_made_up(void **state)
-{
-    (void)state;
-    struct diag_quiet q = {0};
-    uint64_t left_out = 0, sum = 0;
-    int passed = 0;
-    for (int i = 0; i < 100000; i++) {
-        struct gossip_addr a = addr((uint8_t)i);
-        a.ip[14] = (uint8_t)(i >> 8);
-        a.ip[13] = (uint8_t)(i >> 16);
-        passed += diag_quiet_pass(&q, 1, &a, i / 100, &left_out) ? 1 : 0; /* within a second */
-    }
-    assert_int_equal(passed, QUIET_WINDOW_LINES);
-    struct gossip_addr a = addr(1);
-    assert_true(diag_quiet_pass(&q, 2, &a, QUIET_WINDOW_MS + 1000, &sum));
-    assert_true(sum > 90000);
-    assert_false(diag_quiet_pass(&q, 2, &a, QUIET_WINDOW_MS + 1001, &sum));
-    assert_true(diag_quiet_pass(&q, 3, NULL, QUIET_WINDOW_MS + 1002, &sum));
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_teardown(name, teardown)
@@ -365,7 +344,6 @@ int main(void)
         T(an_announced_address_that_nobody_reaches_is_found_out),
         T(dead_peers_are_not_taken_for_our_fault),
         T(an_accuser_that_does_not_reach_us_is_named),
-        T(lines_are_bounded_whatever_addresses_are_made_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,34 +150,6 @@ static void a_peer_within_its_share_keeps_its_seats_whatever_others_do(void **st
     leave_all(&in, s, 400);
 }
 
-static void a_line_is_not_repeated_for_a_peer_and_cause_but_others_are_heard(void **state)
-{
-    (void)state;
-    static struct quiet q;
-    static const char one[] = "one", two[] = "two";
-    struct gossip_addr a = at("10.0.0.1"), b = at("10.0.0.2");
-    uint64_t left = 99;
-    assert_true(quiet_pass(&q, &a, one, 1000, &left));
-    assert_int_equal(left, 0);
-    for (int i = 0; i < 7; i++)
-        assert_false(quiet_pass(&q, &a, one, 2000 + i, &left));
-    assert_true(quiet_pass(&q, &a, two, 2000, &left));
-    assert_true(quiet_pass(&q, &b, one, 2000, &left));
-    a.port = 77; /* connections have ports of their own */
-    assert_true(quiet_pass(&q, &a, one, 1000 + QUIET_MS, &left));
-    assert_int_equal(left, 7);
-    /* However many addresses there are, the lines have an end. */
-    unsigned lines = 0;
-    for (uint32_t i = 0; i < 5000; i++) {
-        struct gossip_addr x = {.ip = {[12] = 9, [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i},
-                                .size = 16};
-        x.ip[10] = x.ip[11] = 0xff;
-        lines += quiet_pass(&q, &x, one, 200000, &left);
-    }
-    assert_int_equal(lines, QUIET_ENTRIES + 1);
-    assert_true(quiet_pass(&q, &b, two, 200000 + QUIET_MS, &left));
-}
-
 static void without_memory_nobody_sits_down(void **state)
 {
     (void)state;
@@ -207,7 +179,6 @@ int main(void)
         cmocka_unit_test(who_holds_most_bytes_is_dropped_not_who_asks_for_one_more),
         cmocka_unit_test(handshakes_are_counted_by_peer_until_they_end_somehow),
         cmocka_unit_test(a_peer_within_its_share_keeps_its_seats_whatever_others_do),
-        cmocka_unit_test(a_line_is_not_repeated_for_a_peer_and_cause_but_others_are_heard),
         cmocka_unit_test(without_memory_nobody_sits_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
