@@ -88,7 +88,7 @@ static bool on_first(struct conn *c, uint8_t first)
     inbound_settle(t->inbound, &c->seat);
     if (first == FIRST_PACKET) {
         c->kind = IN_PACKET;
-        set_deadline(c, READ_MS);
+        set_deadline(c, c->t->cfg.packet_ms);
         return true;
     }
     c->kind = IN_STREAM;
@@ -227,7 +227,7 @@ void transport_on_accept(void *arg, struct tcp_conn *tcp)
     c->tcp = tcp;
     list_push_back(&t->conns, &c->link);
     tcp_set_user(tcp, &in_events, c);
-    set_deadline(c, FIRST_MS);
+    set_deadline(c, t->cfg.first_ms);
     struct inbound_seat *surplus = inbound_surplus(t->inbound);
     if (surplus != NULL)
         evict(LIST_ITEM(surplus, struct conn, seat),

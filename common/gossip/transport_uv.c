@@ -48,16 +48,19 @@ int transport_init(struct transport **out, struct loop *loop,
                    const struct transport_config *config, const struct transport_events *events,
                    void *arg, const struct log *log, struct err *err)
 {
-    static const struct inbound_limits limits = {CONNS_MAX, HELD_MAX, SHAKES_PER_PEER};
     struct transport *t = mem_zalloc(sizeof *t);
     if (t == NULL)
         return err_set(err, ERR_NOMEM, "gossip");
     *t = (struct transport){
         .loop = loop, .cfg = *config, .events = events, .arg = arg, .log = log};
     t->cfg.writers_max = config->writers_max == 0 ? 1 : config->writers_max;
+    t->cfg.conns_max = config->conns_max == 0 ? CONNS_MAX : config->conns_max;
+    t->cfg.first_ms = config->first_ms == 0 ? FIRST_MS : config->first_ms;
+    t->cfg.packet_ms = config->packet_ms == 0 ? READ_MS : config->packet_ms;
     list_init(&t->conns);
     list_init(&t->writing);
     list_init(&t->waiting);
+    struct inbound_limits limits = {t->cfg.conns_max, HELD_MAX, SHAKES_PER_PEER};
     int rc = inbound_init(&t->inbound, &limits);
     if (rc != 0)
         (void)err_set(err, rc, "gossip");
@@ -154,8 +157,9 @@ int transport_listen(struct transport *t, const struct gossip_addr *ip, uint16_t
     if (t->listener_count == LISTENERS_MAX)
         return err_set(err, ERR_LIMIT, "more than %d gossip addresses", LISTENERS_MAX);
     where.port = *port;
-    int rc = tcp_listen(&t->listeners[t->listener_count], t->loop, &where, 2 * CONNS_MAX,
-                        transport_on_accept, t, &bound, err);
+    /* The limit itself is kept by those who come in: see transport_on_accept(). */
+    int rc = tcp_listen(&t->listeners[t->listener_count], t->loop, &where,
+                        2 * (size_t)t->cfg.conns_max, transport_on_accept, t, &bound, err);
     if (rc != 0)
         return rc;
     t->listener_count++;
@@ -240,10 +244,15 @@ void transport_warn(struct transport *t, const struct gossip_addr *peer, const c
 
 void transport_tell_end(struct conn *c, int code)
 {
-    const char *why = tcp_tls_error(c->tcp);
-    if (code != ERR_DENIED || tcp_tls_is_up(c->tcp))
+    if (!c->secured || tcp_tls_is_up(c->tcp) || !tcp_has_stood(c->tcp))
         return; /* after the handshake it is a connection that broke, as others do */
-    transport_warn(c->t, &c->peer, "TLS with a peer that was dialled has failed", why);
+    if (code == ERR_DENIED)
+        transport_warn(c->t, &c->peer, "TLS with a peer that was dialled has failed",
+                       tcp_tls_error(c->tcp));
+    else
+        transport_warn(c->t, &c->peer,
+                       "a peer that was dialled did not go on with the TLS handshake: is TLS "
+                       "switched off there, or does it hang?", NULL);
 }
 
 void transport_check_answer(struct conn *c, struct str bytes)
@@ -264,6 +273,7 @@ static void on_out_connected(struct tcp_conn *tcp, void *arg)
 {
     struct conn *c = arg;
     (void)tcp;
+    c->connected = true;
     if (c->stream != 0)
         c->t->events->on_connect(c->t->arg, c->stream);
 }
@@ -278,9 +288,21 @@ static void on_out_read(struct tcp_conn *tcp, struct str bytes, void *arg)
         c->t->events->on_bytes(c->t->arg, c->stream, bytes);
 }
 
+/* A plain stream that a peer closes without a word is one that it did not understand. */
+static void check_silence(struct conn *c)
+{
+    if (!c->connected || c->answered || c->secured || c->stream == 0)
+        return;
+    c->answered = true;
+    transport_warn(c->t, &c->peer,
+                   "a peer closed a stream without an answer: does it have another label, demand "
+                   "TLS, or is it stopping?", NULL);
+}
+
 static void on_out_eof(struct tcp_conn *tcp, void *arg)
 {
     struct conn *c = arg;
+    check_silence(c);
     if (c->stream != 0)
         c->t->events->on_end(c->t->arg, c->stream, 0);
     else
@@ -293,6 +315,8 @@ static void on_out_end(struct tcp_conn *tcp, int code, void *arg)
     if (c->stream != 0)
         c->t->stats.outgoing_stream_errors++;
     c->t->streams_out--;
+    if (code == ERR_CLOSED)
+        check_silence(c);
     transport_tell_end(c, code);
     transport_stream_end(tcp, code, arg);
 }

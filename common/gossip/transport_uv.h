@@ -41,6 +41,9 @@ struct transport_config {
     uint32_t stream_timeout_ms;
     uint32_t writers_max;    /* packets on their way at a time; 0 counts as 1 */
     uint32_t writer_wait_ms; /* longest wait for such a place */
+    uint32_t conns_max;      /* accepted connections at a time; 0: 1024 */
+    uint32_t first_ms;       /* what comes in says what it is in this time; 0: 5 s */
+    uint32_t packet_ms;      /* a packet comes in whole in this time, or not at all; 0: 15 s */
     const struct tls_config *tls; /* NULL: plain text; its texts outlive the transport */
 };
 

@@ -16,7 +16,7 @@ enum {
     FIRST_PACKET = 1,
     FIRST_STREAM = 2,
     LISTENERS_MAX = 16,
-    CONNS_MAX = 1024,           /* accepted ones */
+    CONNS_MAX = 1024,
     SHAKES_PER_PEER = 64,       /* TLS handshakes that one address has under way */
     SHAKES_WAITING_MAX = 2048,  /* for a thread; more than there are connections */
     SHAKE_THREADS = 2,
@@ -24,8 +24,8 @@ enum {
     PACKET_MAX = 16 << 20,      /* bytes of one packet that comes in; dskit sends up to 10 MiB */
     HELD_MAX = 256 << 20,       /* bytes of all packets that are half in */
     QUEUE_MAX = 4096,           /* packets waiting for a place */
-    FIRST_MS = 5000,            /* what comes in says what it is in this time, */
-    READ_MS = 15000,            /* and a packet comes in whole in this time, or not at all */
+    FIRST_MS = 5000,
+    READ_MS = 15000,
 };
 
 enum kind { IN_NEW, IN_PACKET, IN_STREAM, IN_OTHER, OUT_PACKET, OUT_STREAM };
@@ -42,6 +42,7 @@ struct conn {
     struct conn_out *out; /* an outgoing packet on its way */
     size_t payload, size; /* bytes of an outgoing packet, without and with its frame */
     bool secured;     /* TLS is spoken, or was begun */
+    bool connected;   /* an outgoing stream that stands */
     bool answered;    /* something came back */
     bool sent;        /* all is with the kernel */
     mono_ms queued;   /* since when it exists */

@@ -82,6 +82,9 @@ struct addr tcp_peer(const struct tcp_conn *c);
 /* Our end; all-zero before the connection stands. */
 struct addr tcp_local(const struct tcp_conn *c);
 
+/* It stands, or once stood; TLS aside. */
+bool tcp_has_stood(const struct tcp_conn *c);
+
 /* Send bytes, in order; they are borrowed until `done` (may be NULL: then copied). Allowed before
  * the connection stands. ERR_NOMEM, ERR_CLOSED: `done` is not called. */
 int tcp_write(struct tcp_conn *c, struct str bytes, tcp_written_fn done, void *arg);

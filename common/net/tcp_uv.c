@@ -355,6 +355,11 @@ struct addr tcp_peer(const struct tcp_conn *c)
     return c->peer;
 }
 
+bool tcp_has_stood(const struct tcp_conn *c)
+{
+    return c->connected;
+}
+
 struct addr tcp_local(const struct tcp_conn *c)
 {
     struct sockaddr_storage sa = {0};
