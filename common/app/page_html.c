@@ -101,6 +101,15 @@ void html_size(struct buf *out, uint64_t bytes)
     buf_printf(out, v < 99.95 ? "%.1f %s" : "%.0f %s", v, units[i]);
 }
 
+/* "2 min 14 s"; "2 min" when the rest is 0. */
+static void put_units(struct buf *out, int64_t n, const char *unit, int64_t rest,
+                      const char *rest_unit)
+{
+    buf_printf(out, "%lld %s", (long long)n, unit);
+    if (rest != 0)
+        buf_printf(out, " %lld %s", (long long)rest, rest_unit);
+}
+
 void html_age(struct buf *out, int64_t ms)
 {
     int64_t s = ms / 1000;
@@ -108,14 +117,14 @@ void html_age(struct buf *out, int64_t ms)
         buf_c(out, "\xe2\x88\x92"); /* U+2212 */
         s = -s;
     }
-    if (s < 60)
-        buf_printf(out, "%lld s", (long long)s);
+    if (s < 120)
+        put_units(out, s, "s", 0, "");
     else if (s < 3600)
-        buf_printf(out, "%lld min %lld s", (long long)(s / 60), (long long)(s % 60));
+        put_units(out, s / 60, "min", s % 60, "s");
     else if (s < 86400)
-        buf_printf(out, "%lld h %lld min", (long long)(s / 3600), (long long)(s / 60 % 60));
+        put_units(out, s / 3600, "h", s / 60 % 60, "min");
     else
-        buf_printf(out, "%lld d %lld h", (long long)(s / 86400), (long long)(s / 3600 % 24));
+        put_units(out, s / 86400, "d", s / 3600 % 24, "h");
 }
 
 /* --- times ------------------------------------------------------------------------------------ */

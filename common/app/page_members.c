@@ -10,7 +10,7 @@
 #include "ring/desc.h"
 #include "ring/page.h"
 
-enum { MESSAGES_MAX = 200, CHANGES_MAX = 400 };
+enum { MESSAGES_MAX = 100, CHANGES_MAX = 400 };
 
 /* --- who belongs together --------------------------------------------------------------------- */
 
@@ -470,7 +470,7 @@ static void put_messages(const struct page_members *p, struct buf *out)
     }
     html_count(out, total);
     buf_printf(out, " kept, newest first%s</span>",
-               total > MESSAGES_MAX ? ", the last 200 of them here" : "");
+               total > MESSAGES_MAX ? ", the last 100 of them here" : "");
     put_filter(p, out);
     buf_c(out, "</div>\n");
     put_list(p, h, total, out);

@@ -66,7 +66,7 @@ static void put_middle(const struct page_view *v, struct buf *out)
 {
     buf_c(out, "<text class=\"mid\" x=\"128\" y=\"118\">");
     if (v->zone_count == 1) {
-        buf_printf(out, "%zu instances", v->count);
+        buf_printf(out, "%zu instance%s", v->count, v->count == 1 ? "" : "s");
     } else {
         buf_c(out, "outside in: zones ");
         if (v->zone_count > 4) {

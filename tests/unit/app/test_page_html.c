@@ -83,6 +83,10 @@ static void times_and_ages_are_short(void **state)
     expect(&b, "1 s");
     html_age(&b, 134000);
     expect(&b, "2 min 14 s");
+    html_age(&b, 60000);
+    expect(&b, "60 s");
+    html_age(&b, 600000);
+    expect(&b, "10 min");
     html_age(&b, 7500000);
     expect(&b, "2 h 5 min");
     html_age(&b, 90000000);
@@ -163,7 +167,7 @@ static void links_of_a_frame_are_relative_to_its_page(void **state)
     page_close(&b);
     assert_true(has(&b, "<title>T&lt;i&gt; - Emberring</title>"));
     assert_true(has(&b, "href=\"static/ab/admin.css\""));
-    assert_true(has(&b, "answered by <b>q&lt;b&gt;</b> 1.2.3, its view 1 min 1 s old, "
+    assert_true(has(&b, "answered by <b>q&lt;b&gt;</b> 1.2.3, its view 61 s old, "
                         "2023-11-14 22:13:20 UTC"));
     assert_true(has(&b, "<a href=\"ring\" aria-current=\"page\">Ring</a>"));
     assert_true(has(&b, "<a href=\"admin\">Index</a>"));

@@ -178,7 +178,7 @@ static void the_dialog_says_what_forgetting_does(void **state)
     w.page.forget_count = 1;
     page_ring_html(&w.page, &b);
     assert_true(has(&b, "<h2 id=\"ask\">Forget b-1?</h2><p>Its last heartbeat is <b>2 min 14 s</b> "
-                        "old (time-out 1 min 0 s). It is removed from the ring; its 25.0 % of "
+                        "old (time-out 60 s). It is removed from the ring; its 25.0 % of "
                         "zone b "
                         "goes to b-0.</p>"));
     assert_true(has(&b, "<form method=\"post\" action=\"ring\"><input type=\"hidden\" "
