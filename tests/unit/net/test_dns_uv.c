@@ -1,5 +1,5 @@
 /* The resolver against a real server (dnsmasq, skipped and named where it cannot be run) and
- * against servers that fail: every answer is told from every failure, and nothing waits for ever. */
+ * against servers that fail: every answer is told from every failure, nothing waits for ever. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -108,15 +108,44 @@ static bool has(const struct came *c, const char *ip)
 
 /* --- a socket that plays a server ------------------------------------------------------------ */
 
-static int udp_socket(uint16_t *port)
+/* *port 0: any. -1: the port is taken. */
+static int bound(int type, uint16_t *port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons(*port)};
     socklen_t size = sizeof at;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0) {
+        close(fd);
+        return -1;
+    }
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
     *port = ntohs(at.sin_port);
     return fd;
+}
+
+static int udp_socket(uint16_t *port)
+{
+    *port = 0;
+    return bound(SOCK_DGRAM, port);
+}
+
+/* A port for TCP and UDP that no client's socket gets by chance. */
+static uint16_t free_port(void)
+{
+    for (;;) {
+        uint16_t port;
+        clock_entropy(&port, sizeof port);
+        port = (uint16_t)(10000 + port % 20000);
+        int tcp = bound(SOCK_STREAM, &port), udp = bound(SOCK_DGRAM, &port);
+        if (tcp >= 0)
+            close(tcp);
+        if (udp >= 0)
+            close(udp);
+        if (tcp >= 0 && udp >= 0)
+            return port;
+    }
 }
 
 /* Answer what has come with this code; how many. */
@@ -202,10 +231,8 @@ static pid_t run_dnsmasq(void)
 /* Start it at a free port and wait until it answers. False: it cannot be run. */
 static bool start_dnsmasq(void)
 {
-    uint16_t port;
+    uint16_t port = free_port();
     struct came c = {0};
-    int fd = udp_socket(&port);
-    close(fd);
     write_config(port);
     server = run_dnsmasq();
     (void)snprintf(server_text, sizeof server_text, "127.0.0.1:%u", (unsigned)port);
