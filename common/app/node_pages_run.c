@@ -46,6 +46,11 @@ static void page_ready(void *arg)
         http_reply_text(p->req, 503, "%s not ready: %s; gossip: %.*s\n", n->role, err.msg,
                         STR_ARG(buf_view(&text)));
         buf_reset(&text);
+    } else if (!g.joined) {
+        struct buf text = {0}; /* ready, but nobody is to take it for a cluster */
+        gossip_status_text(n->gossip, &text);
+        http_reply_text(p->req, 200, "ready\ngossip: %.*s\n", STR_ARG(buf_view(&text)));
+        buf_reset(&text);
     } else {
         http_reply_text(p->req, 200, "ready\n");
     }

@@ -308,7 +308,7 @@ def test_an_ingester_that_was_a_member_starts_without_dns_and_without_the_others
     assert m.stop() == 0
     dns.stop()
     again = world.member("i", "127.77.0.1", *flags, role="ingester")
-    until(lambda: again.ready().startswith("200 "))
+    until(lambda: again.ready().startswith("200 ready\ngossip: joined 0 of 1, waiting for dns+all.test"))
     until(lambda: "not joined yet, trying on" in again.log())
     new = world.member("new", "127.77.0.2", *flags, role="ingester")
     until(lambda: "the gossip has reached nobody yet; gossip: joined 0 of 1, waiting for dns+all.test" in new.ready())
