@@ -116,7 +116,7 @@ static int store_maps(struct alloy_eval *ev, const struct alloy_value *v,
     return 0;
 }
 
-static int store_map_strs(struct alloy_eval *ev, const struct alloy_value *v,
+static int store_map_strs(struct alloy_eval *ev, const struct alloy_value *v, bool secret,
                           struct alloy_map_strs *out)
 {
     *out = (struct alloy_map_strs){0};
@@ -131,7 +131,7 @@ static int store_map_strs(struct alloy_eval *ev, const struct alloy_value *v,
         struct alloy_path in = into_field(NULL, v, i);
         int rc = copy_key(ev, v->object.fields[i].key, &items[i].key);
         if (rc == 0)
-            rc = store_strs(ev, &in, &v->object.fields[i].value, true, &items[i].values);
+            rc = store_strs(ev, &in, &v->object.fields[i].value, secret, &items[i].values);
         if (rc != 0)
             return rc;
     }
@@ -256,7 +256,8 @@ int alloy_decode_value(struct alloy_eval *ev, const struct alloy_row *row,
     case ALLOY_K_MAPS:
         return store_maps(ev, v, field);
     case ALLOY_K_MAP_STRS:
-        return store_map_strs(ev, v, field);
+    case ALLOY_K_MAP_SECRETS:
+        return store_map_strs(ev, v, row->kind == ALLOY_K_MAP_SECRETS, field);
     case ALLOY_K_CAPSULE:
         return store_capsule(ev, NULL, row->detail, v, field);
     case ALLOY_K_CAPSULES:

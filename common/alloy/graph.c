@@ -339,7 +339,7 @@ static int evaluate(struct graph_node *n, struct alloy_diags *diags)
     if (rc == ERR_NOMEM && !is_too_large(&n->accounts[turn]))
         return rc;
     if (rc != 0 && diags->errors == errors)
-        fail_build(n, "decoding configuration: ", ev.err.msg, diags);
+        fail_build(n, n->pub.type->config ? "" : "decoding configuration: ", ev.err.msg, diags);
     if (rc != 0)
         return ERR_PARSE;
     n->pub.args = args;

@@ -89,6 +89,10 @@ static void note_chain(struct walk *w, const struct alloy_expr **parts, size_t c
                              STR_ARG(parts[0]->text));
         return;
     }
+    if (ev.err.code != 0) {
+        w->error = ERR_NOMEM;
+        return;
+    }
     struct buf name = {0};
     join_parts(parts, count, &name);
     graph_error(w->g, w->diags, w->n->file, parts[0]->start, parts[count - 1]->end,

@@ -246,7 +246,7 @@ static int decode_attribute(struct alloy_eval *ev, const struct alloy_schema *s,
     int rc = alloy_eval_expr(ev, st->value, &v);
     if (rc == 0)
         rc = alloy_decode_value(ev, row, &v, (char *)at + row->offset);
-    if (row->kind == ALLOY_K_SECRET || row->kind == ALLOY_K_MAP_STRS)
+    if (row->kind == ALLOY_K_SECRET || row->kind == ALLOY_K_MAP_SECRETS)
         st->value->secret = true;
     return rc;
 }

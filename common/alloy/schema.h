@@ -49,7 +49,8 @@ enum alloy_kind {
     ALLOY_K_STRS,   /* struct alloy_strs, from list(string) */
     ALLOY_K_MAP,    /* struct alloy_map, from map(string) */
     ALLOY_K_MAPS,   /* struct alloy_maps, from list(map(string)): targets */
-    ALLOY_K_MAP_STRS, /* struct alloy_map_strs, from map(list(secret)) */
+    ALLOY_K_MAP_STRS,    /* struct alloy_map_strs, from map(list(string)) */
+    ALLOY_K_MAP_SECRETS, /* struct alloy_map_strs, from map(list(secret)) */
     ALLOY_K_CAPSULE,  /* const struct alloy_capsule *, of the row's type; NULL when not given */
     ALLOY_K_CAPSULES, /* struct alloy_capsules, of the row's type: forward_to */
     ALLOY_K_VALUE,    /* struct alloy_value, anything */
@@ -169,6 +170,8 @@ struct alloy_schema {
     ALLOY_ROW_(ALLOY_K_MAPS, struct alloy_maps, S, f, n, b, NULL, NULL)
 #define ALLOY_MAP_STRS_ROW(S, f, n, b)                                                         \
     ALLOY_ROW_(ALLOY_K_MAP_STRS, struct alloy_map_strs, S, f, n, b, NULL, NULL)
+#define ALLOY_MAP_SECRETS_ROW(S, f, n, b)                                                      \
+    ALLOY_ROW_(ALLOY_K_MAP_SECRETS, struct alloy_map_strs, S, f, n, b, NULL, NULL)
 #define ALLOY_VALUE_ROW(S, f, n, b)                                                            \
     ALLOY_ROW_(ALLOY_K_VALUE, struct alloy_value, S, f, n, b, NULL, NULL)
 /* ALLOY_x_ROW(struct tag, field, name, bits, "pyroscope.Appendable") */

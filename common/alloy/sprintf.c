@@ -106,7 +106,7 @@ static void put_float(const struct verb *v, double f, struct buf *out)
     char text[512];
     if (v->letter == 'v' || (v->letter == 'g' && !v->has_precision)) {
         double size = fabs(f);
-        if (size == 0.0 || (size >= 1e-4 && size < 1e21)) {
+        if (size == 0.0 || (size >= 1e-4 && size < 1e6)) {
             alloy_number_put((struct alloy_number){.kind = ALLOY_FLOAT, .f = f}, out);
             return;
         }
@@ -204,6 +204,8 @@ static bool put_fitting(const struct verb *v, const struct alloy_value *a, struc
                        (unsigned)(unsigned char)a->string.data[i]);
     } else if (number && !floating && strchr("dboxX", v->letter) != NULL) {
         put_integer(v, a->number, text);
+    } else if (number && !floating && v->letter == 'U') {
+        buf_printf(text, "U+%04llX", (unsigned long long)alloy_number_uint(a->number));
     } else if (number && !floating && v->letter == 'c') {
         char bytes[4];
         int64_t r = alloy_number_int(a->number);

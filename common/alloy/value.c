@@ -229,7 +229,10 @@ static void print_at(const struct alloy_value *v, int depth, struct buf *out)
         buf_u8(out, '{');
         for (size_t i = 0; i < v->object.count; i++) {
             buf_c(out, i > 0 ? ", " : "");
-            alloy_quote(v->object.fields[i].key, out);
+            if (alloy_is_identifier(v->object.fields[i].key))
+                buf_str(out, v->object.fields[i].key);
+            else
+                alloy_quote(v->object.fields[i].key, out);
             buf_c(out, " = ");
             print_at(&v->object.fields[i].value, depth + 1, out);
         }
