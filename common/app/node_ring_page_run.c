@@ -84,6 +84,7 @@ static void gather_page(struct ring_job *j)
         .replicated = ingesters,
         .zone_aware = ingesters && n->settings.ring.zone_awareness,
         .replication_factor = ingesters ? n->settings.ring.replication_factor : 1,
+        .component = ingesters ? RING_VERSION_EXACT : 0,
         .timeout_ms = j->of->heartbeat_timeout_ms,
         .late_ms = ingesters ? n->settings.ingester.heartbeat_period_ms + LATE_MS : 0,
         .tokens = str_eq(http_req_param(req, "tokens"), STR("true")),

@@ -20,6 +20,11 @@ bool page_is_alive(const struct page_view *v, const struct ring_instance *in)
     return ring_instance_is_alive(in, v->p->timeout_ms, v->p->frame.now);
 }
 
+bool page_is_ours(const struct page_view *v, const struct ring_instance *in)
+{
+    return v->p->component == 0 || ring_instance_version(in, v->p->component) != 0;
+}
+
 const struct page_zone *page_zone_of(const struct page_view *v, struct str name)
 {
     struct page_zone key = {.name = name};
@@ -59,6 +64,7 @@ static void view_states(struct page_view *v)
     for (size_t i = 0; i < v->count; i++) {
         const struct ring_instance *in = ring_at(v->p->ring, i);
         v->read_only += in->read_only;
+        v->foreign += !page_is_ours(v, in);
         if (!page_is_alive(v, in)) {
             v->sick = v->sick == NULL ? in : v->sick;
             v->unhealthy++;
@@ -87,7 +93,7 @@ static int view_init(struct page_view *v, const struct page_ring *p)
         if ((double)z->most / KEYS > v->share_max)
             v->share_max = (double)z->most / KEYS;
     }
-    return p->replicated ? ring_page_cover(p->ring, p->frame.now, &v->cover) : 0;
+    return p->replicated ? ring_page_cover(p->ring, p->component, p->frame.now, &v->cover) : 0;
 }
 
 void page_colour(const struct page_view *v, size_t index, struct buf *out)
@@ -142,6 +148,7 @@ static void put_head(const struct page_view *v, struct buf *out)
     put_state_count("hollow", "", v->pending, "PENDING", out);
     put_state_count("arrow", "", v->leaving, "LEAVING", out);
     put_state_count("lock", "", v->read_only, "read-only", out);
+    put_state_count("hollow", "warn", v->foreign, "not ours", out);
     buf_c(out, "</span><span class=\"quiet\">");
     if (p->replicated)
         buf_printf(out, "RF %u \xc2\xb7 ", p->replication_factor);
@@ -175,6 +182,9 @@ static void put_cause(const struct page_view *v, const char *before, struct buf 
         buf_printf(out, " and %zu others", v->unhealthy - shown);
     if (v->unhealthy > 0)
         buf_c(out, v->unhealthy == 1 ? " is UNHEALTHY" : " are UNHEALTHY");
+    else if (v->foreign > 0)
+        buf_printf(out, "%s%zu member%s not ours", before, v->foreign,
+                   v->foreign == 1 ? " is" : "s are");
 }
 
 static bool zone_is_sick(const struct page_view *v, const struct page_zone *z)
@@ -337,13 +347,16 @@ static void put_holders(const struct page_view *v, uint32_t token, struct buf *o
     int rc = ring_set_of(v->p->ring, token, RING_WRITE, 0, &set, NULL);
     for (uint32_t i = 0; rc == 0 && i < set.count; i++) {
         const struct ring_instance *in = set.items[i];
-        bool fit = ring_is_healthy(v->p->ring, in, RING_WRITE, v->p->frame.now);
+        bool fit = page_is_ours(v, in) &&
+                   ring_is_healthy(v->p->ring, in, RING_WRITE, v->p->frame.now);
         buf_printf(out, "<span class=\"holder%s\">", fit ? "" : " sick");
         html_glyph(out, fit ? "active" : "dead", fit ? "ok" : "error");
         html_str(out, in->id);
         if (!fit)
             buf_printf(out, ", %s",
-                       page_is_alive(v, in) ? ring_state_name(in->state) : "UNHEALTHY");
+                       !page_is_alive(v, in)  ? "UNHEALTHY"
+                       : !page_is_ours(v, in) ? "not ours"
+                                              : ring_state_name(in->state));
         buf_c(out, "</span> ");
     }
     if (rc == ERR_NOMEM)
@@ -387,6 +400,8 @@ static void put_state(const struct page_view *v, const struct ring_instance *in,
     html_glyph(out, !alive ? "dead" : known ? glyph[in->state] : "hollow",
                !alive ? "error" : in->state == RING_ACTIVE ? "ok" : "");
     buf_c(out, alive ? ring_state_name(in->state) : "UNHEALTHY");
+    if (!page_is_ours(v, in))
+        buf_c(out, " <span class=\"warn\">not ours</span>");
 }
 
 /* A bar of 84 px that ends at one and a half times the time-out, which has a mark. */

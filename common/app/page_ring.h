@@ -29,6 +29,7 @@ struct page_ring {
     bool replicated;         /* its members hold copies for one another */
     bool zone_aware;
     uint32_t replication_factor;
+    uint64_t component;   /* a version that a member must name to be worked with; 0: none */
     int64_t timeout_ms;   /* of a heartbeat */
     int64_t late_ms;      /* a heartbeat that is older is worth a colour */
     const struct page_gone *gone;

@@ -79,7 +79,8 @@ static void put_form(const struct page_view *v, const struct ring_instance *cons
                    "heartbeats. Forget it anyway.</label></p>");
     buf_c(out, "<p class=\"ends\"><a class=\"box\" autofocus href=\"");
     page_link(&v->p->frame, v->p->frame.path, out);
-    buf_c(out, "\">Keep it <kbd hidden>Esc</kbd></a><button class=\"box danger\">Forget ");
+    buf_printf(out, "\">Keep %s <kbd hidden>Esc</kbd></a><button class=\"box danger\">Forget ",
+               count == 1 ? "it" : "them");
     if (count == 1)
         html_str(out, list[0]->id);
     else
@@ -104,7 +105,11 @@ static void put_dialog(const struct page_view *v, const struct ring_instance *co
         put_one(v, list[0], out);
     else
         put_many(v, list, count, out);
-    if (v->p->replicated)
+    if (v->p->replicated && count > 1)
+        buf_c(out, "<p>Nothing is deleted and nothing is copied: what only their disks hold is not "
+                   "seen until they come back. Whoever starts again with its disk joins again, and "
+                   "what it holds counts.</p>");
+    else if (v->p->replicated)
         buf_c(out, "<p>Nothing is deleted and nothing is copied: what only its disk holds is not "
                    "seen until it comes back. If it starts again with its disk, it joins again and "
                    "what it holds counts.</p>");

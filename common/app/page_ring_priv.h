@@ -22,7 +22,7 @@ struct page_view {
     const struct page_ring *p;
     struct page_zone *zones; /* sorted by name */
     size_t zone_count, count;
-    size_t active, unhealthy, pending, leaving, joining, read_only;
+    size_t active, foreign, unhealthy, pending, leaving, joining, read_only;
     const struct ring_instance *sick; /* the first unhealthy one */
     double skew;       /* the most of the zones' most over mean */
     double share_max;  /* right end of the bars of ownership, as a share of 1 */
@@ -31,6 +31,9 @@ struct page_view {
 
 /* Has it sent a heartbeat in time? */
 bool page_is_alive(const struct page_view *v, const struct ring_instance *in);
+
+/* Is it one that we work with? */
+bool page_is_ours(const struct page_view *v, const struct ring_instance *in);
 
 /* The zone of a member; never NULL for members of the view. */
 const struct page_zone *page_zone_of(const struct page_view *v, struct str name);

@@ -37,8 +37,10 @@ struct ring_cover {
     uint64_t below;
 };
 
-/* Count by asking the ring itself for each of its ranges. ERR_NOMEM. */
-int ring_page_cover(const struct ring *r, wall_ms now, struct ring_cover *out);
+/* Count by asking the ring itself for each of its ranges. Members that do not name a version of
+ * `component` are not written to (0: all are). ERR_NOMEM. */
+int ring_page_cover(const struct ring *r, uint64_t component, wall_ms now,
+                    struct ring_cover *out);
 
 #define RING_NOBODY UINT32_MAX
 

@@ -45,27 +45,38 @@ static int spots_of(const struct ring *r, const struct str *zone, struct spots *
 
 /* --- cover ------------------------------------------------------------------------------------ */
 
-static int count_range(const struct ring *r, uint32_t key, uint64_t size, wall_ms now,
-                       struct ring_set *set, struct ring_cover *out)
+/* How many of a set speak what is to be spoken. */
+static uint32_t count_ours(const struct ring_set *set, uint64_t component)
+{
+    uint32_t ours = 0;
+    for (uint32_t i = 0; i < set->count; i++)
+        ours += component == 0 || ring_instance_version(set->items[i], component) != 0;
+    return ours;
+}
+
+static int count_range(const struct ring *r, uint32_t key, uint64_t size, uint64_t component,
+                       wall_ms now, struct ring_set *set, struct ring_cover *out)
 {
     int rc = ring_set_of(r, key, RING_WRITE, 0, set, NULL);
     uint32_t wanted = set->count;
     if (rc == 0)
         rc = ring_set_filter(r, RING_WRITE, 0, now, set, NULL);
-    if (rc == ERR_UNAVAILABLE)
-        out->below += size;
-    else if (rc != 0)
+    if (rc != 0 && rc != ERR_UNAVAILABLE)
         return rc;
-    else if (set->count == wanted)
+    uint32_t fit = count_ours(set, component), enough = set->count - set->max_errors;
+    if (rc != 0 || fit < enough)
+        out->below += size;
+    else if (fit == wanted)
         out->whole += size;
-    else if (set->max_errors > 0)
+    else if (fit > enough)
         out->spare += size;
     else
         out->quorum += size;
     return 0;
 }
 
-int ring_page_cover(const struct ring *r, wall_ms now, struct ring_cover *out)
+int ring_page_cover(const struct ring *r, uint64_t component, wall_ms now,
+                    struct ring_cover *out)
 {
     struct spots s;
     struct ring_set set = {0};
@@ -77,7 +88,8 @@ int ring_page_cover(const struct ring *r, wall_ms now, struct ring_cover *out)
         uint64_t size = s.all[i].token - from;
         if (i > 0 && size == 0)
             continue; /* two members, one token */
-        rc = count_range(r, from, i == 0 && size == 0 ? KEYS : size, now, &set, out);
+        rc = count_range(r, from, i == 0 && size == 0 ? KEYS : size, component, now, &set,
+                         out);
     }
     ring_set_reset(&set);
     mem_free(s.all);

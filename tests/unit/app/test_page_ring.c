@@ -292,6 +292,21 @@ static void a_ring_without_copies_speaks_of_no_quorum(void **state)
     end(&w, &b);
 }
 
+static void members_that_are_not_ours_are_told(void **state)
+{
+    struct world w;
+    struct buf b = {0};
+    (void)state;
+    three_zones(&w, 2);
+    w.page.component = RING_VERSION_EXACT;
+    w.page.service = STR("checkout");
+    page_ring_html(&w.page, &b);
+    assert_true(has(&b, "<b>100 % of the ring has lost its quorum</b>: 6 members are not ours."));
+    assert_int_equal(count(&b, " <span class=\"warn\">not ours</span></td>"), 6);
+    assert_int_equal(count(&b, ", not ours</span>"), 3);
+    end(&w, &b);
+}
+
 static void many_members_are_coloured_by_state(void **state)
 {
     struct world w;
@@ -350,6 +365,7 @@ int main(void)
         cmocka_unit_test(names_cannot_break_out_of_the_page),
         cmocka_unit_test(an_empty_ring_and_none_at_all_are_pages_too),
         cmocka_unit_test(a_ring_without_copies_speaks_of_no_quorum),
+        cmocka_unit_test(members_that_are_not_ours_are_told),
         cmocka_unit_test(many_members_are_coloured_by_state),
         cmocka_unit_test(a_page_without_memory_says_so),
     };

@@ -121,15 +121,40 @@ static void keys_are_counted_by_how_many_can_be_written_to(void **state)
     struct ring_cover c;
     (void)state;
     struct ring *r = three_zones(&d, 0);
-    assert_int_equal(ring_page_cover(r, 1000000, &c), 0);
+    assert_int_equal(ring_page_cover(r, 0, 1000000, &c), 0);
     assert_true(c.whole == (uint64_t)1 << 32 && c.spare == 0 && c.quorum == 0 && c.below == 0);
     ring_drop(&r);
     ring_desc_free(&d);
     r = three_zones(&d, 100);
-    assert_int_equal(ring_page_cover(r, 1000000, &c), 0);
+    assert_int_equal(ring_page_cover(r, 0, 1000000, &c), 0);
     assert_true(c.whole == 0xc0000000u && c.spare == 0 && c.quorum == 0x40000000u && c.below == 0);
-    assert_int_equal(ring_page_cover(r, 1100000, &c), 0); /* by now all are silent */
+    assert_int_equal(ring_page_cover(r, 0, 1100000, &c), 0); /* by now all are silent */
     assert_true(c.below == (uint64_t)1 << 32 && c.whole + c.spare + c.quorum == 0);
+    ring_drop(&r);
+    ring_desc_free(&d);
+}
+
+static void members_that_speak_something_else_count_as_unfit(void **state)
+{
+    struct ring_desc *d = NULL;
+    struct ring_cover c;
+    struct ring_version ours = {RING_VERSION_EXACT, 1};
+    const struct ring_options o = {
+        .replication_factor = 3, .zone_aware = true, .heartbeat_timeout_ms = 60000};
+    (void)state;
+    struct ring *r = three_zones(&d, 0);
+    for (size_t i = 0; i < 3; i++) { /* all but c-0 */
+        struct ring_instance in = *ring_desc_at(d, i);
+        in.versions = &ours;
+        in.version_count = 1;
+        assert_int_equal(ring_desc_put(d, &in), 0);
+    }
+    ring_drop(&r);
+    assert_int_equal(ring_init(&r, d, &o, NULL), 0);
+    assert_int_equal(ring_page_cover(r, RING_VERSION_EXACT, 1000000, &c), 0);
+    assert_true(c.quorum == (uint64_t)1 << 32);
+    assert_int_equal(ring_page_cover(r, 7, 1000000, &c), 0); /* nobody speaks that */
+    assert_true(c.below == (uint64_t)1 << 32);
     ring_drop(&r);
     ring_desc_free(&d);
 }
@@ -144,7 +169,7 @@ static void one_token_covers_everything_and_none_covers_nothing(void **state)
     (void)state;
     assert_int_equal(ring_desc_init(&d), 0);
     assert_int_equal(ring_init(&r, d, &o, NULL), 0);
-    assert_int_equal(ring_page_cover(r, 0, &c), 0);
+    assert_int_equal(ring_page_cover(r, 0, 0, &c), 0);
     assert_true(c.whole + c.spare + c.quorum + c.below == 0);
     assert_int_equal(ring_page_owners(r, STR(""), owners, 4), 0);
     assert_true(owners[0] == RING_NOBODY && owners[3] == RING_NOBODY);
@@ -153,7 +178,7 @@ static void one_token_covers_everything_and_none_covers_nothing(void **state)
         .id = STR("a"), .timestamp_s = 1000, .tokens = &token, .token_count = 1};
     assert_int_equal(ring_desc_put(d, &in), 0);
     assert_int_equal(ring_init(&r, d, &o, NULL), 0);
-    assert_int_equal(ring_page_cover(r, 1000000, &c), 0);
+    assert_int_equal(ring_page_cover(r, 0, 1000000, &c), 0);
     assert_true(c.whole == (uint64_t)1 << 32);
     assert_int_equal(ring_page_owners(r, STR(""), owners, 4), 0);
     assert_true(owners[0] == 0 && owners[3] == 0);
@@ -200,7 +225,7 @@ static void without_memory_nothing_is_counted(void **state)
         struct ring_cover c;
         uint32_t owners[4];
         mem_fail_at(n);
-        int rc = ring_page_cover(r, 1000000, &c);
+        int rc = ring_page_cover(r, 0, 1000000, &c);
         if (rc == 0)
             rc = ring_page_owners(r, STR("b"), owners, 4);
         int over = mem_fail_pending();
@@ -223,6 +248,7 @@ int main(void)
         cmocka_unit_test(an_empty_ring_has_null_shards),
         cmocka_unit_test(members_are_shown_in_the_order_of_their_ids),
         cmocka_unit_test(keys_are_counted_by_how_many_can_be_written_to),
+        cmocka_unit_test(members_that_speak_something_else_count_as_unfit),
         cmocka_unit_test(one_token_covers_everything_and_none_covers_nothing),
         cmocka_unit_test(a_part_belongs_to_who_owns_most_of_it),
         cmocka_unit_test(the_newest_heartbeat_is_found_among_those_who_live),
