@@ -34,6 +34,8 @@ struct seglog {
     struct store_file *lock;
     struct list segments; /* oldest first */
     bool newest_is_open;  /* the last one takes records */
+    bool dirty;           /* it has some that are not synced */
+    int failed;           /* a sync of one that takes no more failed, and nobody was told */
     uint64_t segment_bytes, bytes, next_number, next_id, live;
     struct buf scratch;
 };
@@ -309,13 +311,17 @@ void seglog_close(struct seglog **lp)
 
 /* --- writing --------------------------------------------------------------------------- */
 
-/* Take no more records into the newest segment. */
+/* Take no more records into the newest segment. What is in it must be durable before a later
+ * seglog_sync() succeeds. */
 static void seal(struct seglog *l)
 {
     struct segment *s = newest(l);
-    if (l->newest_is_open && s != NULL)
+    if (l->newest_is_open && s != NULL) {
+        int rc = l->dirty ? l->io->sync(l->io->self, s->file) : 0;
+        l->failed = rc != 0 ? rc : l->failed;
         close_file(l, s);
-    l->newest_is_open = false;
+    }
+    l->newest_is_open = l->dirty = false;
 }
 
 static int begin_segment(struct seglog *l)
@@ -366,6 +372,7 @@ static int append(struct seglog *l, struct seg_ref *ref)
     ref->size = (uint32_t)(b->size - FRAME_SIZE);
     s->size += b->size;
     l->bytes += b->size;
+    l->dirty = true;
     return 0;
 }
 
@@ -408,19 +415,22 @@ int seglog_append(struct seglog *l, uint64_t key, wall_ms time, struct str paylo
 
 int seglog_sync(struct seglog *l)
 {
-    if (!l->newest_is_open)
-        return 0;
-    int rc = l->io->sync(l->io->self, newest(l)->file);
-    if (rc != 0)
+    int rc = l->failed;
+    l->failed = 0;
+    if (!l->newest_is_open || !l->dirty)
+        return rc;
+    int now = l->io->sync(l->io->self, newest(l)->file);
+    l->dirty = false; /* a failed sync is not repeated: it could succeed without its pages */
+    if (now != 0)
         seal(l);
-    return rc;
+    return rc != 0 ? rc : now;
 }
 
 static void drop_segment(struct seglog *l, struct segment *s)
 {
     char path[PATH_MAX_];
     if (s == newest(l))
-        l->newest_is_open = false;
+        l->newest_is_open = l->dirty = false;
     close_file(l, s);
     l->io->unlink(l->io->self, path_of(l, s->id, path));
     l->bytes -= s->size;
