@@ -64,7 +64,7 @@ static void put_shares(const struct page_view *v, struct str zone, const uint32_
 
 static void put_middle(const struct page_view *v, struct buf *out)
 {
-    buf_c(out, "<text class=\"mid\" x=\"128\" y=\"118\">");
+    buf_printf(out, "<text class=\"mid\" x=\"128\" y=\"%d\">", v->unhealthy == 0 ? 132 : 118);
     if (v->zone_count == 1) {
         buf_printf(out, "%zu instance%s", v->count, v->count == 1 ? "" : "s");
     } else {

@@ -227,6 +227,27 @@ def test_who_is_in_the_ring_but_not_a_member_stands_first(cluster):
     assert "ingester-1" not in [m["Name"] for m in members]
 
 
+def test_a_browser_refreshes_asks_and_forgets(cluster, browser):
+    c = cluster("--ingesters", "3", "--", "-ring.heartbeat-timeout=8s", "-ingester.heartbeat-period=1s")
+    url = c.url("distributor-0") + "/ring"
+    browser.get(url)
+    before = browser.find_element("id", "answered").text
+    until(lambda: browser.find_element("id", "answered").text not in ("", before))
+    c.kill("ingester-1")
+    until(lambda: "ingester-1 is UNHEALTHY" in browser.find_element("css selector", ".verdict").text)
+    browser.execute_script("document.querySelector('tr.bad .forget').click()")
+    until(lambda: browser.find_elements("css selector", "dialog[open]"))
+    assert browser.execute_script("return document.activeElement.textContent").startswith("Keep it")
+    browser.find_element("css selector", "dialog").send_keys("\ue00c")  # Escape
+    until(lambda: browser.current_url == url)
+    browser.get(url + "?ask=ingester-1")
+    browser.find_element("css selector", "dialog .danger").click()
+    until(lambda: browser.current_url == url + "#")
+    until(lambda: "LEFT" in browser.find_element("css selector", "tr.gone").text)
+    assert sorted(shards(c.url("distributor-0"))) == ["ingester-0", "ingester-2"]
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

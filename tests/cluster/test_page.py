@@ -82,27 +82,6 @@ def test_modules(tmp_path):
     assert re.search(r"(?m)^(# |ℹ )pass [1-9]", done.stdout)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-    except ImportError:
-        pytest.skip("python3-selenium is not here")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium or its driver is not here")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1440,900", "--lang=en-US",
-                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    d = webdriver.Chrome(service=Service(driver), options=options)
-    yield d
-    d.quit()
-
-
 def wait(browser, script, seconds=15):
     end = time.monotonic() + seconds
     while time.monotonic() < end:

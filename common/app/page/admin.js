@@ -52,11 +52,18 @@ async function refresh() {
   }
 }
 
+// A page of a large ring costs the server something: a tenth of the time at most is spent on it.
 let timer = 0;
-const schedule = () => {
-  clearInterval(timer);
-  if (Number(every.value) > 0) timer = setInterval(refresh, Number(every.value) * 1000);
+const schedule = (taken = 0) => {
+  clearTimeout(timer);
+  if (Number(every.value) > 0)
+    timer = setTimeout(tick, Math.max(Number(every.value) * 1000, 10 * taken));
 };
+async function tick() {
+  const start = performance.now();
+  await refresh();
+  schedule(performance.now() - start);
+}
 const known = store.get("every");
 if (known !== null && [...every.options].some(o => o.value === known)) every.value = known;
 every.addEventListener("change", () => { store.set("every", every.value); schedule(); every.blur(); });

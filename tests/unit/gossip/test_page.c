@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "gossip/core.h"
+#include "gossip/kv_pair.h"
 #include "kv_test_codec.h"
 
 static int edit(void *arg, void **value)
@@ -77,6 +78,53 @@ static void a_key_is_shown_and_taken_away(void **state)
     gossip_core_free(&core);
 }
 
+/* What another member tells of key k. */
+static void receive(struct gossip_core *core, const char *value, wall_ms now)
+{
+    struct buf msg = {0};
+    kv_pair_put(&msg, &(struct kv_pair){STR("k"), str_c(value), STR("test"), false, 0});
+    assert_int_equal(kv_on_message(gossip_core_kv(core), buf_view(&msg), now), 0);
+    buf_reset(&msg);
+}
+
+static void messages_are_numbered_over_both_directions_and_decoded(void **state)
+{
+    (void)state;
+    struct gossip_core_config c = gossip_core_config_default();
+    struct gossip_core *core = NULL;
+    struct buf out = {0};
+    c.members.name = STR("node");
+    c.members.addr = (struct gossip_addr){.ip = {10, 0, 0, 5}, .size = 4, .port = 7946};
+    c.kv.history_bytes = 10000;
+    assert_int_equal(gossip_core_init(&core, &c, NULL, (struct gossip_time){0, 100000}, NULL), 0);
+    assert_int_equal(kv_register(gossip_core_kv(core), &tv_codec), 0);
+    receive(core, "a 100 0 7\n", 1700000000123);
+    receive(core, "a 100 0 7\n", 1700000000456);
+    gossip_page_json(core, 1, &out);
+    assert_true(str_contains(buf_view(&out), STR("\"MessageHistoryBufferBytes\":10000,")));
+    assert_true(str_contains(
+        buf_view(&out),
+        STR("\"ReceivedMessages\":[{\"ID\":3,\"Time\":\"2023-11-14T22:13:20.123Z\",\"Size\":21,"
+            "\"Pair\":{\"key\":\"k\",\"value\":\"YSAxMDAgMCA3Cg==\",\"codec\":\"test\"},"
+            "\"Version\":1,\"Changes\":[\"a\"]},{\"ID\":5,")));
+    assert_true(str_contains(buf_view(&out), STR("\"Version\":0,\"Changes\":[]}]")));
+    assert_true(str_contains(buf_view(&out), STR("\"SentMessages\":[{\"ID\":2,")));
+    buf_clear(&out);
+    assert_int_equal(gossip_page_message(core, 3, false, &out), 0);
+    assert_text(&out, "{\"count\":1}\n");
+    assert_int_equal(gossip_page_message(core, 2, true, &out), 0);
+    assert_text(&out, "{\n    \"count\": 1\n}\n");
+    assert_int_equal(gossip_page_message(core, 4, false, &out), ERR_NOENT);
+    assert_int_equal(gossip_page_message(core, UINT64_MAX, false, &out), ERR_NOENT);
+    kv_forget_messages(gossip_core_kv(core));
+    assert_int_equal(gossip_page_message(core, 3, false, &out), ERR_NOENT);
+    gossip_page_json(core, 1, &out);
+    assert_true(str_contains(buf_view(&out),
+                             STR("\"SentMessages\":null,\"ReceivedMessages\":null")));
+    buf_reset(&out);
+    gossip_core_free(&core);
+}
+
 static void without_memory_the_page_says_so(void **state)
 {
     (void)state;
@@ -105,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_page_is_that_of_dskit),
         cmocka_unit_test(a_key_is_shown_and_taken_away),
+        cmocka_unit_test(messages_are_numbered_over_both_directions_and_decoded),
         cmocka_unit_test(without_memory_the_page_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
