@@ -1,8 +1,11 @@
 /* app/settings.c - the rows. */
 #include "app/settings.h"
 
+#include <string.h>
+
 #include "base/str.h"
 
+enum { PREFIX_MOST = 200 }; /* bytes; with a ring's name it is a key of the gossip store */
 enum { BODY_LIMIT_MB_MOST = 2047, PUSH_TIMEOUT_MS_MOST = 3600 * 1000 };
 
 #define R ring_settings
@@ -198,6 +201,8 @@ static int check_ring(const void *at, struct err *err)
     if (!str_eq(str_c(s->store), STR("memberlist")))
         return err_set(err, ERR_INVAL, "-ring.store: %s is not supported, only memberlist",
                        s->store);
+    if (strlen(s->prefix) > PREFIX_MOST)
+        return err_set(err, ERR_INVAL, "-ring.prefix: longer than %d bytes", PREFIX_MOST);
     if (s->replication_factor < 1 || s->replication_factor > 15)
         return err_set(err, ERR_INVAL, "-distributor.replication-factor: %u is not in 1 to 15",
                        s->replication_factor);
@@ -239,6 +244,9 @@ static int check_distributor_ring(const void *at, struct err *err)
     if (!str_eq(str_c(s->store), STR("memberlist")))
         return err_set(err, ERR_INVAL,
                        "-distributor.ring.store: %s is not supported, only memberlist", s->store);
+    if (strlen(s->prefix) > PREFIX_MOST)
+        return err_set(err, ERR_INVAL, "-distributor.ring.prefix: longer than %d bytes",
+                       PREFIX_MOST);
     if (s->heartbeat_timeout_ms == 0)
         return err_set(err, ERR_INVAL,
                        "-distributor.ring.heartbeat-timeout: 0 would make every distributor "

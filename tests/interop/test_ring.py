@@ -151,6 +151,27 @@ def shares(page):
     return {k: f"{100 * v / (2**32 - 1):.3g}%" for k, v in owned.items()}
 
 
+def shown_shares(c, role, key="ring"):
+    """{id: per cent} of our page for people."""
+    html = requests.get(c.url(role) + PAGES[key], headers={"Accept": "text/html"}, timeout=5).text
+    out = {}
+    for row in re.findall(r"<tr[^>]*><td>.*?</tr>", html, re.S):
+        share = re.search(r'class="own".*?</svg> ([\d.]+) %', row, re.S)
+        name = re.search(r"\b(ingester-\d|distributor-\d|go-\w)\b", re.sub(r"<[^>]*>", " ", row))
+        if share and name:
+            out[name[1]] = float(share[1])
+    return out
+
+
+def same_shares(c, reader, key):
+    """Theirs and ours say the same of who owns how much, and so do the tokens."""
+    theirs = reader.ask("shares")
+    assert theirs == shares(ours(c, "querier-0", key))
+    shown = shown_shares(c, "querier-0", key)
+    assert sorted(shown) == sorted(theirs)
+    assert all(abs(shown[n] - float(theirs[n].rstrip("%"))) <= 0.06 for n in shown), (shown, theirs)
+
+
 def test_an_ingester_and_a_lifecycler_see_each_other(world):
     c, go = world()
     a = go("go-a", "-kind=lifecycler", "-zone=zg", "-tokens=64", "-port=4711")
@@ -170,7 +191,7 @@ def test_an_ingester_and_a_lifecycler_see_each_other(world):
     # who holds a token, and how much of the ring
     for s in page["shards"]:
         assert a.ask(f"find {s['tokens'][5] - 1} write") == [s["id"]]
-    assert a.ask("shares") == shares(ours(c, "querier-0"))
+    same_shares(c, a, "ring")
     # a mark that only one side knows how to set
     time.sleep(1.1)
     assert a.ask("read-only true") == "ok"
@@ -207,10 +228,16 @@ def test_forgotten_by_either_side_is_gone_on_both(world):
     c, go = world("-ring.heartbeat-timeout=3s", ingesters="2")
     a = go("go-a", "-kind=lifecycler", "-heartbeat-timeout=3s")
     b = go("go-b", "-kind=lifecycler", "-heartbeat-timeout=3s")
-    members = {"go-a": "ACTIVE", "go-b": "ACTIVE", "ingester-0": "ACTIVE", "ingester-1": "ACTIVE"}
-    all_show(c, [a, b], "ring", members)
+    d = go("go-d", "-kind=lifecycler", "-heartbeat-timeout=3s")
+    members = {n: "ACTIVE" for n in ("go-a", "go-b", "go-d", "ingester-0", "ingester-1")}
+    all_show(c, [a, b, d], "ring", members)
     c.kill("ingester-1")
     b.kill()
+    d.kill()
+    all_show(c, [a], "ring", dict(members, **{"ingester-1": "UNHEALTHY", "go-b": "UNHEALTHY", "go-d": "UNHEALTHY"}))
+    r = requests.post(c.url("querier-0") + "/ring", data={"forget": "go-d"}, allow_redirects=False, timeout=5)
+    assert r.status_code == 302  # by our button
+    del members["go-d"]
     all_show(c, [a], "ring", dict(members, **{"ingester-1": "UNHEALTHY", "go-b": "UNHEALTHY"}))
     assert a.ask("forget ingester-1") == "ok"  # by their button
     del members["ingester-1"]
@@ -264,7 +291,7 @@ def test_a_distributor_and_a_basic_lifecycler_see_each_other(world):
     assert mine["distributor-0"]["address"] == c.url("distributor-0")[len("http://"):]
     assert [len(s["tokens"]) for s in mine.values()] == [1, 1, 1, 1]
     assert a.ask("me")["tokens"] == mine["go-a"]["tokens"]
-    assert a.ask("shares") == shares(ours(c, "querier-0", "distributor"))
+    same_shares(c, a, "distributor")
     c.kill("distributor-1", "TERM")
     assert b.ask("leave") == "left"
     del members["distributor-1"], members["go-b"]

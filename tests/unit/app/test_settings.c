@@ -8,6 +8,7 @@
 #include "app/settings.h"
 #include "conf/conf.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int load(struct settings *s, int argc, const char *const *argv, struct err *err)
@@ -39,6 +40,11 @@ static void defaults_are_pyroscopes_or_documented(void **state)
     assert_int_equal(s.ingester.min_ready_ms, 0);
     assert_false(s.ingester.ready_on_ring_health);
     assert_true(s.ingester.auto_forget);
+    assert_string_equal(s.distributor_ring.prefix, "collectors/");
+    assert_int_equal(s.distributor_ring.heartbeat_period_ms, 15000);
+    assert_int_equal(s.distributor_ring.heartbeat_timeout_ms, 60000);
+    assert_string_equal(s.distributor_ring.id, "");
+    assert_int_equal(s.distributor_ring.port, 0);
     assert_int_equal(s.distributor.push_timeout_ms, 5000);
     assert_int_equal(s.limits.profile_bytes_max, 4194304);
     assert_int_equal(s.limits.reject_older_ms, 3600000);
@@ -51,9 +57,16 @@ static void defaults_are_pyroscopes_or_documented(void **state)
 static void values_out_of_bounds_are_refused_by_name(void **state)
 {
     (void)state;
+    static char long_prefix[2][300];
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(long_prefix[i], sizeof long_prefix[i], "-%s=%0240d",
+                       i == 0 ? "ring.prefix" : "distributor.ring.prefix", 1);
     const char *bad[] = {"-ring.store=consul", "-distributor.replication-factor=0",
                          "-ingester.wal-sync=sometimes", "-ingester.num-tokens=0",
-                         "-ring.heartbeat-timeout=0", "-distributor.push.timeout=0s",
+                         "-ring.heartbeat-timeout=0", "-distributor.ring.store=etcd",
+                         "-distributor.ring.heartbeat-timeout=0",
+                         "-distributor.ring.instance-port=65536", long_prefix[0],
+                         long_prefix[1], "-distributor.push.timeout=0s",
                          "-distributor.push.timeout=2h", "-querier.query-timeout=0s",
                          "-querier.exact-vector-timeout=0s",
                          "-distributor.ingestion-body-limit-mb=-1",
