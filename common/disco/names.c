@@ -336,8 +336,20 @@ mono_ms names_due(const struct names *n)
 
 /* --- answers -------------------------------------------------------------------------------- */
 
+/* One that a peer can have: not unspecified (which is what servers that block a name answer, and
+ * which would be ourselves) and no multicast. */
+static bool is_usable(const struct addr *a)
+{
+    static const uint8_t zero[16];
+    if (a->family == 4)
+        return memcmp(a->ip, zero, 4) != 0 && a->ip[0] < 224;
+    return memcmp(a->ip, zero, 16) != 0 && a->ip[0] != 0xff;
+}
+
 static int add_fresh(struct item *i, const struct addr *a, uint16_t port)
 {
+    if (!is_usable(a))
+        return 0;
     if (i->fresh_count == (size_t)NAMES_ADDRS_MAX * 4)
         return 0; /* hostile or absurd: enough of it */
     if (i->fresh_count == i->fresh_cap) {

@@ -3,8 +3,8 @@
  *
  * An answer replaces an entry's addresses; "no such name" is an answer, and leaves none. A failure
  * (no server, SERVFAIL, time-out) says nothing: the last good answer stays. All names are looked up
- * again at intervals, failed ones sooner; several entries are looked up at a time. Log lines say
- * what changed, once.
+ * again at intervals, failed ones sooner; several entries are looked up at a time. Answers that can
+ * be nobody's (0.0.0.0, ::, multicast) are left out. Log lines say what changed, once.
  * Pure; one owner thread. Driver: disco/disco_uv.h. Tests: tests/unit/disco/test_names.c. */
 #ifndef DISCO_NAMES_H
 #define DISCO_NAMES_H

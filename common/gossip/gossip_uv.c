@@ -69,7 +69,10 @@ static void publish(struct gossip *g)
 {
     const struct join *j = gossip_core_join(g->core);
     const struct members *m = memberlist_members(gossip_core_members(g->core));
-    struct seeds_standing standing = seeds_standing(g->seeds, g->core);
+    uint64_t mark = seeds_mark(g->seeds, g->core);
+    struct seeds_standing standing = {g->status.seeds, g->status.reached};
+    if (g->waiting_mark != mark)
+        standing = seeds_standing(g->seeds, g->core);
     struct gossip_status s = {.joined = join_is_joined(j),
                               .reached = standing.reached,
                               .seeds = standing.entries,
@@ -77,10 +80,10 @@ static void publish(struct gossip *g)
                               .health = members_awareness(m)};
     pthread_mutex_lock(&g->lock);
     g->status = s;
-    if (g->waiting_mark != standing.mark) {
+    if (g->waiting_mark != mark) {
         buf_clear(&g->waiting_for);
         seeds_text(g->seeds, g->core, &g->waiting_for);
-        g->waiting_mark = standing.mark;
+        g->waiting_mark = mark;
     }
     pthread_mutex_unlock(&g->lock);
     log_waiting(g);
@@ -226,9 +229,14 @@ static int listen_on(struct gossip *g, const struct gossip_addr *ip, uint16_t *p
     char text[GOSSIP_ADDR_TEXT_MAX];
     int rc = transport_listen(g->transport, ip, port, err);
     gossip_addr_ip_text(ip, text);
-    if (rc != 0)
+    if (rc != 0) {
         (void)err_wrap(err, "gossip on %s port %u", text, (unsigned)*port);
-    return rc;
+        return rc;
+    }
+    struct gossip_addr bound = *ip;
+    bound.port = *port;
+    seeds_bound(g->seeds, &bound);
+    return 0;
 }
 
 /* Without -memberlist.bind-addr: all addresses of both families, or of IPv4 where there is no

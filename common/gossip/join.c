@@ -26,7 +26,7 @@ struct join {
     bool spread; /* the first rejoin has got its random time */
     mono_ms due; /* of the next round */
     bool pending, missing; /* names without an address */
-    uint64_t rounds, ended; /* begun; and ended with all names looked up */
+    uint64_t news, rounds, ended; /* changes; rounds begun; and ended with all names looked up */
     enum join_failure failure;
 };
 
@@ -38,7 +38,7 @@ int join_init(struct join **out, const struct join_config *config, struct rng *r
     if (j == NULL)
         return ERR_NOMEM;
     *j = (struct join){
-        .cfg = *config, .rng = rng, .backoff = config->backoff_min_ms, .due = now};
+        .cfg = *config, .rng = rng, .backoff = config->backoff_min_ms, .due = now, .news = 1};
     *out = j;
     return 0;
 }
@@ -82,6 +82,7 @@ int join_set_seeds(struct join *j, const struct gossip_addr *seeds, size_t count
         mem_free(fresh); /* the same: the running round goes on */
         return 0;
     }
+    j->news++;
     mem_free(j->seeds);
     j->seeds = fresh;
     j->count = kept;
@@ -96,6 +97,7 @@ void join_set_names(struct join *j, bool pending, bool missing, mono_ms now)
 {
     if (j->count == 0 && missing && !pending && (j->pending || !j->missing))
         j->due = now;
+    j->news += j->pending != pending || j->missing != missing;
     j->pending = pending;
     j->missing = missing;
 }
@@ -190,6 +192,7 @@ void join_done(struct join *j, uint64_t tag, bool reached, mono_ms now)
     if (tag == 0 || tag != j->tag)
         return;
     j->tag = 0;
+    j->news++;
     if (reached) {
         j->seeds[j->at].reached = true;
         j->joined = true;
@@ -233,6 +236,11 @@ bool join_is_joined(const struct join *j)
 bool join_was_joined(const struct join *j)
 {
     return j->joined;
+}
+
+uint64_t join_news(const struct join *j)
+{
+    return j->news;
 }
 
 uint64_t join_rounds(const struct join *j)

@@ -68,6 +68,9 @@ bool join_was_joined(const struct join *j);
 /* Rounds begun so far: with each, names are worth looking up again. */
 uint64_t join_rounds(const struct join *j);
 
+/* Grows when what this header tells of seeds and names may have changed. From 1. */
+uint64_t join_news(const struct join *j);
+
 /* Whether joining has failed in the sense of join_config. */
 enum join_failure join_failure(const struct join *j);
 

@@ -18,7 +18,9 @@ enum {
     TIMEOUT_MS = 2000,
     WAIT_MS = 3000, /* for the first answer, to choose our address by */
     TURN_MS = 20,
-    SEEDS_MAX = 4096,
+    SEEDS_MAX = 1024,
+    BOUND_MAX = 16,
+    US_MAX = 16,
     TEXT_MAX = 400, /* bytes, about, of what is waited for */
 };
 
@@ -33,6 +35,11 @@ struct seeds {
     bool given_later, given_alone;
     struct gossip_addr self; /* as announced, without port */
     bool guessed;            /* self was chosen without knowing a seed */
+    struct gossip_addr bound[BOUND_MAX];
+    size_t bound_count;
+    struct gossip_addr us[US_MAX]; /* ourselves: as announced, and as the list has it */
+    size_t us_count;
+    bool said_only_us;
 };
 
 /* --- the list ------------------------------------------------------------------------------- */
@@ -185,7 +192,8 @@ static int address_of_host(struct gossip_addr *out)
 }
 
 /* The address on the route to the first seed that there is a route to; ERR_NOENT. */
-static int address_towards_seeds(const struct seeds *s, struct gossip_addr *out, struct buf *why)
+static int address_towards_any(const struct seeds *s, bool loopback, struct gossip_addr *out,
+                               struct buf *why)
 {
     const struct names *n = disco_names(s->disco);
     char text[GOSSIP_ADDR_TEXT_MAX];
@@ -193,7 +201,7 @@ static int address_towards_seeds(const struct seeds *s, struct gossip_addr *out,
         struct names_view v = names_at(n, i);
         for (size_t k = 0; k < v.count; k++) {
             struct gossip_addr seed = of_net(&v.addrs[k]);
-            if (address_towards(out, &seed) != 0)
+            if (address_towards(out, &seed) != 0 || is_loopback(out) != loopback)
                 continue;
             gossip_addr_text(&seed, text);
             buf_printf(why, "it is on the route to %s of the join list", text);
@@ -203,6 +211,13 @@ static int address_towards_seeds(const struct seeds *s, struct gossip_addr *out,
         }
     }
     return ERR_NOENT;
+}
+
+/* One that others can reach where there is one: a host's own name may be a loopback address. */
+static int address_towards_seeds(const struct seeds *s, struct gossip_addr *out, struct buf *why)
+{
+    int rc = address_towards_any(s, false, out, why);
+    return rc == 0 ? 0 : address_towards_any(s, true, out, why);
 }
 
 /* Some entry has an address, or all have been answered. */
@@ -263,6 +278,66 @@ static void check_guess(struct seeds *s)
     buf_reset(&why);
 }
 
+void seeds_bound(struct seeds *s, const struct gossip_addr *bound)
+{
+    if (s->bound_count < BOUND_MAX)
+        s->bound[s->bound_count++] = *bound;
+}
+
+/* An address of this host: one that a socket can have. */
+static bool is_local(const struct gossip_addr *a)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    bool is_v4 = gossip_addr_is_v4(a);
+    memcpy(&v4.sin_addr, a->ip + (is_v4 ? a->size - 4 : 0), 4);
+    memcpy(&v6.sin6_addr, a->ip, 16);
+    int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    const void *at = is_v4 ? (const void *)&v4 : (const void *)&v6;
+    bool local = bind(fd, at, is_v4 ? sizeof v4 : sizeof v6) == 0;
+    close(fd);
+    return local;
+}
+
+/* Whoever connects there gets us: such as this host's name, which its hosts file gives a loopback
+ * address. */
+static bool leads_to_us(const struct seeds *s, const struct gossip_addr *a)
+{
+    for (size_t i = 0; i < s->bound_count; i++) {
+        const struct gossip_addr *b = &s->bound[i];
+        bool any = is_unspecified(b) && (gossip_addr_is_v4(a) || !gossip_addr_is_v4(b));
+        if (b->port == a->port && (gossip_addr_eq(a, b) || (any && is_local(a))))
+            return true;
+    }
+    return false;
+}
+
+static bool is_known_us(const struct seeds *s, const struct gossip_addr *a)
+{
+    for (size_t i = 0; i < s->us_count; i++)
+        if (gossip_addr_eq(&s->us[i], a))
+            return true;
+    return false;
+}
+
+/* The addresses of all entries that are ourselves. */
+static void find_us(struct seeds *s, const struct gossip_addr *self)
+{
+    const struct names *n = disco_names(s->disco);
+    s->us[0] = *self;
+    s->us_count = 1;
+    for (size_t i = 0; i < names_count(n); i++) {
+        struct names_view v = names_at(n, i);
+        for (size_t k = 0; k < v.count && s->us_count < US_MAX; k++) {
+            struct gossip_addr a = of_net(&v.addrs[k]);
+            if (!is_known_us(s, &a) && leads_to_us(s, &a))
+                s->us[s->us_count++] = a;
+        }
+    }
+}
+
 /* --- joining -------------------------------------------------------------------------------- */
 
 static const struct member *self_of(struct gossip_core *core)
@@ -285,6 +360,7 @@ static int give(struct seeds *s, struct gossip_core *core, struct gossip_time no
     const struct names *n = disco_names(s->disco);
     size_t from, to, count = 0, wanted = 0;
     bool pending = false, missing = false;
+    find_us(s, &self_of(core)->addr);
     range(s, s->given_later, s->given_alone, &from, &to);
     for (size_t i = from; i < to; i++)
         wanted += names_at(n, i).count;
@@ -296,8 +372,15 @@ static int give(struct seeds *s, struct gossip_core *core, struct gossip_time no
         struct names_view v = names_at(n, i);
         pending = pending || v.state == NAMES_PENDING;
         missing = missing || v.count == 0;
-        for (size_t k = 0; k < v.count && count < wanted; k++)
-            list[count++] = of_net(&v.addrs[k]);
+        for (size_t k = 0; k < v.count && count < wanted; k++) {
+            list[count] = of_net(&v.addrs[k]);
+            count += !is_known_us(s, &list[count]);
+        }
+    }
+    if (count == 0 && !missing && to > from && !s->said_only_us) {
+        s->said_only_us = true;
+        log_line(s->log, LOG_INFO,
+                 "the join list names nobody but this process: others have to join it");
     }
     gossip_core_names(core, pending, missing, now);
     int rc = gossip_core_seeds(core, list, count, now);
@@ -329,10 +412,10 @@ int seeds_give(struct seeds *s, struct gossip_core *core, struct gossip_time now
 
 enum entry_standing { ENTRY_REACHED, ENTRY_NAMELESS, ENTRY_UNTRIED, ENTRY_UNREACHED };
 
-static enum entry_standing standing_of(const struct names_view *v, struct gossip_core *core)
+static enum entry_standing standing_of(const struct seeds *s, const struct names_view *v,
+                                       struct gossip_core *core)
 {
     const struct join *j = gossip_core_join(core);
-    const struct member *self = self_of(core);
     bool only_us = true, tried = false;
     for (size_t k = 0; k < v->count; k++) {
         struct gossip_addr a = of_net(&v->addrs[k]);
@@ -340,7 +423,7 @@ static enum entry_standing standing_of(const struct names_view *v, struct gossip
         if (known == JOIN_REACHED)
             return ENTRY_REACHED;
         tried = tried || known == JOIN_UNREACHED;
-        only_us = only_us && gossip_addr_eq(&a, &self->addr);
+        only_us = only_us && is_known_us(s, &a);
     }
     if (v->count == 0)
         return ENTRY_NAMELESS;
@@ -350,15 +433,18 @@ static enum entry_standing standing_of(const struct names_view *v, struct gossip
 struct seeds_standing seeds_standing(const struct seeds *s, struct gossip_core *core)
 {
     const struct names *n = disco_names(s->disco);
-    const struct join *j = gossip_core_join(core);
     struct seeds_standing out = {.entries = (uint32_t)s->joins};
     for (size_t i = 0; i < s->joins; i++) {
         struct names_view v = names_at(n, i);
-        out.reached += standing_of(&v, core) == ENTRY_REACHED;
+        out.reached += standing_of(s, &v, core) == ENTRY_REACHED;
     }
-    out.mark = names_generation(n) * 1000003 + join_rounds(j) * 1009 + join_reached(j) * 2 +
-               join_was_joined(j);
     return out;
+}
+
+uint64_t seeds_mark(const struct seeds *s, struct gossip_core *core)
+{
+    return (names_generation(disco_names(s->disco)) << 32) +
+           join_news(gossip_core_join(core));
 }
 
 void seeds_text(const struct seeds *s, struct gossip_core *core, struct buf *out)
@@ -368,7 +454,7 @@ void seeds_text(const struct seeds *s, struct gossip_core *core, struct buf *out
     size_t start = out->size, more = 0;
     for (size_t i = 0; i < s->joins; i++) {
         struct names_view v = names_at(n, i);
-        enum entry_standing how = standing_of(&v, core);
+        enum entry_standing how = standing_of(s, &v, core);
         if (how == ENTRY_REACHED || (how == ENTRY_UNTRIED && joined))
             continue;
         if (out->size - start > TEXT_MAX) {

@@ -36,6 +36,10 @@ void seeds_free(struct seeds **s); /* NULL-safe; leaves *s NULL */
 void seeds_choose_self(struct seeds *s, const struct gossip_addr *bound, struct gossip_addr *self,
                        struct buf *why);
 
+/* What is listened on, one call for each, with its port: an address of this host that leads there
+ * is ourselves, whatever it is called, and nobody to join. */
+void seeds_bound(struct seeds *s, const struct gossip_addr *bound);
+
 /* Give the core the addresses as they are now, when they or its needs have changed; look names up
  * when it begins a round. After every event; cheap when nothing changed. ERR_NOMEM: the next call
  * tries again. */
@@ -44,11 +48,13 @@ int seeds_give(struct seeds *s, struct gossip_core *core, struct gossip_time now
 /* How it stands with the join list's entries. */
 struct seeds_standing {
     uint32_t entries, reached; /* reached: an address of it, or it names nobody but us */
-    uint64_t mark;             /* another one: seeds_text() may say something else */
 };
 
 /* Loop's thread. */
 struct seeds_standing seeds_standing(const struct seeds *s, struct gossip_core *core);
+
+/* Another value: seeds_standing() and seeds_text() may say something else. Cheap. */
+uint64_t seeds_mark(const struct seeds *s, struct gossip_core *core);
 
 /* Append the entries that are waited for, and why: "dns+a:7946 (NXDOMAIN: no such name), ...".
  * Nothing when none is. */

@@ -3,6 +3,7 @@
  * has changed. What is done waits in a list for a timer, so that nobody is called from inside. */
 #include "net/dns.h"
 
+#define CARES_NO_DEPRECATED /* 1.28 and later: what they offer instead is not in 1.18 */
 #include <ares.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -183,7 +184,10 @@ static const char *why_of_ares(int status)
     case ARES_EBADRESP: return "broken answer of the DNS servers";
     case ARES_ENOMEM: return "out of memory";
     case ARES_EFORMERR: return "FORMERR: the DNS servers do not understand the question";
-    case ARES_ECONNREFUSED: /* also when the last one said so: c-ares does not tell */
+    case ARES_ESERVFAIL:
+    case ARES_EREFUSED:
+    case ARES_ENOTIMP:
+    case ARES_ECONNREFUSED: /* all of these are this one up to c-ares 1.18 */
         return "the DNS servers answer SERVFAIL or REFUSED, or cannot be reached";
     default: return "the DNS servers cannot be asked";
     }
@@ -215,6 +219,10 @@ static int channel_add(struct dns *d)
                              .sock_state_cb_data = c};
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ |
                ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE
+    o.qcache_max_ttl = 0; /* who asks again wants to know */
+    mask |= ARES_OPT_QUERY_CACHE;
+#endif
     char *path = (char *)(uintptr_t)d->resolv_conf; /* c-ares copies it */
     if (path != NULL) {
         o.resolvconf_path = path;

@@ -331,6 +331,20 @@ def test_rejoin_seeds_bring_the_parts_of_a_cluster_together(world):
     all_see([a, b, c], 3)
 
 
+def test_a_name_of_our_own_is_nobody_to_join(world):
+    """Such as this host's name, which its hosts file gives a loopback address: it must not make "joined"
+    out of one process that meets itself."""
+    port = free_port()
+    m = world.member("m", "", f"-memberlist.bind-port={port}", "-memberlist.advertise-addr=10.9.9.9",
+                     f"-memberlist.join=localhost:{port},127.80.1.1:{port}", bind=False)
+    until(lambda: "the join list names nobody but this process" in m.log())
+    assert "joined the cluster" not in m.log()
+    assert m.metric("pyroscope_memberlist_join_seeds") == 0
+    other = world.member("other", "", f"-memberlist.bind-port={free_port()}", "-memberlist.advertise-addr=10.9.9.9",
+                         f"-memberlist.join=localhost:{port + 1},127.80.1.1:{port}", bind=False)
+    until(lambda: "joined the cluster" in other.log())
+
+
 # --- which address is announced -------------------------------------------------------------------
 
 def in_namespace(commands):
@@ -370,6 +384,7 @@ def test_the_announced_address_is_the_one_on_the_route_to_the_seeds():
     seed = "10.3.0.5:7946"
     assert announced(args, f"-memberlist.join={seed}") == \
         (f"10.2.0.1:{GOSSIP}", f"it is on the route to {seed} of the join list")
+    assert announced(args, f"-memberlist.join=127.0.1.1:7946,{seed}")[0] == f"10.2.0.1:{GOSSIP}"
     assert announced(args, "-memberlist.join=dns+nobody.test.", "-dns.servers=10.3.0.9:1") == \
         (f"10.1.0.1:{GOSSIP}", "it is on the default route")
     assert announced(args, f"-memberlist.join={seed}", "-memberlist.advertise-addr=10.9.9.9",

@@ -227,6 +227,25 @@ static void a_target_that_fails_fails_dnssrv_and_is_left_out_of_dnssrvnoa(void *
     assert_int_equal(names_at(n, 1).count, 0);
 }
 
+/* A server that blocks a name answers 0.0.0.0, and that would be whoever asks. */
+static void addresses_that_are_nobodys_are_left_out(void **state)
+{
+    (void)state;
+    const struct addr list[] = {{.family = 4},
+                                {.family = 6},
+                                {.family = 4, .ip = {224, 0, 0, 1}},
+                                {.family = 4, .ip = {255, 255, 255, 255}},
+                                {.family = 6, .ip = {0xff, 2}},
+                                {.family = 6, .ip = {[15] = 1}}};
+    assert_int_equal(names_add(n, STR("a:1"), NULL), 0);
+    answer_host(asked(0, false, "a"), list, 5, 0);
+    assert_int_equal(names_at(n, 0).state, NAMES_EMPTY);
+    assert_string_equal(names_at(n, 0).why, "no addresses");
+    names_refresh(n, 2000);
+    answer_host(asked(2000, false, "a"), list, 6, 2000);
+    assert_string_equal(now_has(), "[::1]:1");
+}
+
 static void refresh_asks_again_but_not_within_a_second(void **state)
 {
     (void)state;
@@ -340,6 +359,7 @@ int main(void)
         T(a_service_asks_only_for_targets_that_came_without_addresses),
         T(a_port_behind_the_name_stands_over_that_of_the_record),
         T(a_target_that_fails_fails_dnssrv_and_is_left_out_of_dnssrvnoa),
+        T(addresses_that_are_nobodys_are_left_out),
         T(refresh_asks_again_but_not_within_a_second),
         T(hostile_answers_stay_within_bounds_and_old_tags_mean_nothing),
         T(too_many_entries_and_broken_ones_are_refused),
