@@ -186,6 +186,8 @@ int columns_align(struct str text, struct buf *out)
     struct table t = {0};
     size_t at = 0;
     char end = '\n';
+    if (text.data == NULL)
+        text = STR("");
     int rc = add_line(&t);
     while (rc == 0 && end != 0) {
         struct cell c;
