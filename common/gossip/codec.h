@@ -31,6 +31,12 @@ struct kv_codec {
      * from incoming become tombstones. ERR_NOMEM. */
     int (*merge)(void **into, const void *incoming, bool local_cas, int64_t now_s, void **change);
 
+    /* What merge() without local_cas does, where it can be done without taking memory: `incoming`
+     * brings newer states of what `into` holds in the same shape (heartbeats). True: done, and
+     * `incoming` is the delta, empty when there was no news. False: both are as they were, merge()
+     * is to do it. May be NULL. */
+    bool (*refresh)(void *into, void *incoming);
+
     int (*clone)(void **out, const void *value); /* ERR_NOMEM */
     void (*free)(void **value);                  /* NULL-safe, leaves NULL */
 

@@ -124,6 +124,12 @@ struct incoming {
 static int merge_value(struct entry *e, struct incoming *in, wall_ms now, void **change)
 {
     *change = NULL;
+    if (e->value != NULL && !in->local && in->codec->refresh != NULL &&
+        in->codec->refresh(e->value, in->value)) {
+        *change = in->value;
+        in->value = NULL;
+        return 0;
+    }
     if (e->value != NULL)
         return in->codec->merge(&e->value, in->value, in->local, now / 1000, change);
     int rc = in->codec->clone(change, in->value);

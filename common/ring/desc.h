@@ -91,6 +91,12 @@ void ring_desc_encode(const struct ring_desc *d, struct buf *out);
 int ring_desc_merge(struct ring_desc **into, const struct ring_desc *incoming, bool local_cas,
                     int64_t now_s, struct ring_desc **change);
 
+/* The same for the most frequent news, without taking memory: newer states of members that d knows
+ * with the same tokens and with texts of the same length. True: merged, and `incoming` is the
+ * change (without members when nothing was new). False: nothing was changed, ring_desc_merge()
+ * is to do it. */
+bool ring_desc_refresh(struct ring_desc *d, struct ring_desc *incoming);
+
 /* Remove tombstones with a timestamp before limit_s (0: all). Returns how many are left. */
 size_t ring_desc_remove_tombstones(struct ring_desc *d, int64_t limit_s);
 

@@ -357,6 +357,11 @@ static int codec_merge(void **into, const void *incoming, bool local_cas, int64_
     return rc;
 }
 
+static bool codec_refresh(void *into, void *incoming)
+{
+    return ring_desc_refresh(into, incoming);
+}
+
 static int codec_clone(void **out, const void *value)
 {
     struct ring_desc *d = NULL;
@@ -470,6 +475,7 @@ const struct kv_codec ring_codec = {
     .decode = codec_decode,
     .encode = codec_encode,
     .merge = codec_merge,
+    .refresh = codec_refresh,
     .clone = codec_clone,
     .free = codec_free,
     .remove_tombstones = codec_remove_tombstones,

@@ -226,3 +226,71 @@ int ring_desc_merge(struct ring_desc **into, const struct ring_desc *incoming, b
     ring_desc_free(&news);
     return rc;
 }
+
+/* --- without taking memory ------------------------------------------------------------------ */
+
+/* Tokens that a merge would leave as they are. */
+static bool tokens_rise(const struct ring_instance *in)
+{
+    for (uint32_t i = 1; i < in->token_count; i++)
+        if (in->tokens[i - 1] >= in->tokens[i])
+            return false;
+    return true;
+}
+
+/* `theirs` fits into the memory of `ours`, and no token changes hands. */
+static bool same_shape(const struct ring_instance *ours, const struct ring_instance *theirs)
+{
+    return theirs->state != RING_LEFT && ours->addr.len == theirs->addr.len &&
+           ours->zone.len == theirs->zone.len && ours->version_count == theirs->version_count &&
+           ours->token_count == theirs->token_count &&
+           (ours->token_count == 0 || memcmp(ours->tokens, theirs->tokens,
+                                             ours->token_count * sizeof *ours->tokens) == 0) &&
+           tokens_rise(theirs);
+}
+
+/* Texts of ours are its own: made by ring_instance_copy(). */
+static void overwrite_text(struct str ours, struct str theirs)
+{
+    if (ours.len > 0)
+        memcpy((char *)(uintptr_t)ours.data, theirs.data, ours.len);
+}
+
+static void overwrite(struct ring_instance *ours, const struct ring_instance *theirs)
+{
+    struct ring_instance kept = *ours;
+    overwrite_text(kept.addr, theirs->addr);
+    overwrite_text(kept.zone, theirs->zone);
+    if (kept.version_count > 0)
+        memcpy(kept.versions, theirs->versions, kept.version_count * sizeof *kept.versions);
+    *ours = *theirs; /* the numbers */
+    ours->id = kept.id;
+    ours->addr = kept.addr;
+    ours->zone = kept.zone;
+    ours->tokens = kept.tokens;
+    ours->versions = kept.versions;
+}
+
+bool ring_desc_refresh(struct ring_desc *d, struct ring_desc *incoming)
+{
+    size_t at, kept = 0;
+    for (size_t i = 0; i < incoming->count; i++) {
+        const struct ring_instance *theirs = &incoming->all[i];
+        if (!ring_desc_search(d, theirs->id, &at) ||
+            (is_news(&d->all[at], theirs) && !same_shape(&d->all[at], theirs)))
+            return false;
+    }
+    for (size_t i = 0; i < incoming->count; i++) {
+        struct ring_instance *theirs = &incoming->all[i];
+        if (ring_desc_search(d, theirs->id, &at) && is_news(&d->all[at], theirs)) {
+            overwrite(&d->all[at], theirs);
+            if (kept != i)
+                incoming->all[kept] = *theirs;
+            kept++;
+        } else {
+            ring_instance_reset(theirs);
+        }
+    }
+    incoming->count = kept;
+    return true;
+}

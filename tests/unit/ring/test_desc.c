@@ -364,6 +364,73 @@ static void merges_agree_in_any_order_and_twice(void **state)
     buf_reset(&two);
 }
 
+/* News of members of `of`: most only with another time or state, some with more changed. */
+static struct ring_desc *heartbeats(struct rng *r, const struct ring_desc *of)
+{
+    struct ring_desc *d = NULL;
+    assert_int_equal(ring_desc_init(&d), 0);
+    for (size_t i = 0; i < ring_desc_count(of); i++) {
+        struct ring_instance in = *ring_desc_at(of, i);
+        in.timestamp_s += (int64_t)rng_below(r, 4) - 1;
+        in.state = rng_chance(r, 1, 3) ? (int32_t)rng_below(r, 5) : in.state;
+        in.registered_s = (int64_t)rng_below(r, 3);
+        in.addr = rng_chance(r, 1, 20) ? STR("elsewhere") : in.addr;
+        in.token_count = rng_chance(r, 1, 20) ? 0 : in.token_count;
+        if (rng_chance(r, 2, 3))
+            put(d, in);
+    }
+    return d;
+}
+
+static void a_refresh_takes_no_memory_and_is_a_merge(void **state)
+{
+    (void)state;
+    struct buf one = {0}, two = {0};
+    unsigned refreshed = 0, left_alone = 0;
+    for (uint64_t seed = 1; seed <= 3000; seed++) {
+        struct rng rng;
+        rng_seed(&rng, seed);
+        struct ring_desc *random = random_desc(&rng), *x = NULL, *y = NULL, *change = NULL;
+        struct ring_desc *before = NULL;
+        assert_int_equal(ring_desc_init(&x), 0);
+        assert_int_equal(ring_desc_merge(&x, random, false, 0, &change), 0); /* in order */
+        ring_desc_free(&change);
+        assert_int_equal(ring_desc_clone(&y, x), 0);
+        assert_int_equal(ring_desc_clone(&before, x), 0);
+        struct ring_desc *news = heartbeats(&rng, x);
+        assert_int_equal(ring_desc_merge(&y, news, false, 0, &change), 0);
+        mem_fail_at(1);
+        bool done = ring_desc_refresh(x, news);
+        assert_true(mem_fail_pending());
+        mem_fail_at(0);
+        if (done) {
+            refreshed++;
+            assert_int_equal(ring_desc_count(news),
+                             change == NULL ? 0 : ring_desc_count(change));
+            if (change != NULL) {
+                encoded(change, &one);
+                encoded(news, &two);
+                assert_true(str_eq(buf_view(&one), buf_view(&two)));
+            }
+            encoded(y, &one);
+        } else {
+            left_alone++;
+            encoded(before, &one);
+        }
+        ring_desc_free(&random);
+        ring_desc_free(&change);
+        encoded(x, &two);
+        assert_true(str_eq(buf_view(&one), buf_view(&two)));
+        ring_desc_free(&before);
+        ring_desc_free(&news);
+        ring_desc_free(&x);
+        ring_desc_free(&y);
+    }
+    assert_true(refreshed > 300 && left_alone > 300);
+    buf_reset(&one);
+    buf_reset(&two);
+}
+
 static void liveness_survives_any_timestamp(void **state)
 {
     (void)state;
@@ -422,6 +489,7 @@ int main(void)
         cmocka_unit_test(shared_tokens_go_to_one_member),
         cmocka_unit_test(the_first_value_is_taken_as_it_is),
         cmocka_unit_test(merges_agree_in_any_order_and_twice),
+        cmocka_unit_test(a_refresh_takes_no_memory_and_is_a_merge),
         cmocka_unit_test(liveness_survives_any_timestamp),
         cmocka_unit_test(out_of_memory_leaves_the_ring_as_it_was),
     };
