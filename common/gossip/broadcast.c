@@ -10,7 +10,7 @@
 
 /* One message; name, names and bytes stand behind the struct in the same allocation. */
 struct item {
-    struct list in_key; /* changes: the others of the same key */
+    struct list in_key; /* changes: others of the same key and bucket */
     uint64_t id, version;
     struct str name; /* of a named message, or the key of a change */
     bool change;
@@ -26,8 +26,13 @@ struct tier {
     size_t count, cap;
 };
 
+enum { BUCKETS = 256 };
+
+/* The changes of a key, by the first of their names: a newer change replaces only those whose
+ * first name is among its own. Those without a name stand in the first bucket. */
 struct key {
-    struct list changes;
+    size_t count;
+    struct list buckets[BUCKETS];
 };
 
 struct bcast {
@@ -137,7 +142,7 @@ static void item_drop(struct bcast *q, struct item *it)
     } else {
         list_remove(&it->in_key);
         struct key *k = map_get(q->keys, it->name);
-        if (k != NULL && list_is_empty(&k->changes)) {
+        if (k != NULL && --k->count == 0) {
             (void)map_remove(q->keys, it->name);
             mem_free(k);
         }
@@ -238,12 +243,29 @@ static struct key *key_get(struct bcast *q, struct str key)
     k = mem_alloc(sizeof *k);
     if (k == NULL)
         return NULL;
-    list_init(&k->changes);
+    k->count = 0;
+    for (size_t i = 0; i < BUCKETS; i++)
+        list_init(&k->buckets[i]);
     if (map_put(q->keys, key, k, NULL) != 0) {
         mem_free(k);
         return NULL;
     }
     return k;
+}
+
+static size_t bucket_of(struct str name)
+{
+    return (size_t)(str_hash(name) % BUCKETS);
+}
+
+/* Drop the changes of a bucket that `it` makes superfluous. */
+static void replace_in(struct bcast *q, struct list *bucket, const struct item *it)
+{
+    LIST_EACH_SAFE(link, bucket) {
+        struct item *old = LIST_ITEM(link, struct item, in_key);
+        if (old != it && old->version <= it->version && covers(it, old))
+            item_remove(q, old);
+    }
 }
 
 int bcast_put_change(struct bcast *q, struct str key, uint64_t version, const struct str *names,
@@ -259,13 +281,14 @@ int bcast_put_change(struct bcast *q, struct str key, uint64_t version, const st
     }
     it->change = true;
     it->version = version;
-    list_push_back(&k->changes, &it->in_key); /* first, so that the key stays */
+    list_push_back(&k->buckets[count > 0 ? bucket_of(it->names[0]) : 0], &it->in_key);
+    k->count++; /* first, so that the key stays */
     item_add(q, it);
-    LIST_EACH_SAFE(link, &k->changes) {
-        struct item *old = LIST_ITEM(link, struct item, in_key);
-        if (old != it && old->version <= version && covers(it, old))
-            item_remove(q, old);
-    }
+    replace_in(q, &k->buckets[0], it);
+    for (size_t i = 0; i < count && count < BUCKETS; i++)
+        replace_in(q, &k->buckets[bucket_of(it->names[i])], it);
+    for (size_t i = 1; i < BUCKETS && count >= BUCKETS; i++)
+        replace_in(q, &k->buckets[i], it);
     return 0;
 }
 

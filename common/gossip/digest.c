@@ -2,21 +2,9 @@
 
 #include <string.h>
 
-/* Four bits at a time: 16 words of table, about 400 MB/s, and nothing to initialise. */
 uint32_t digest_crc32(struct str bytes)
 {
-    static const uint32_t table[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-    };
-    uint32_t crc = 0xffffffffu;
-    for (size_t i = 0; i < bytes.len; i++) {
-        crc ^= (uint8_t)bytes.data[i];
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return ~crc;
+    return hash_crc32(0, bytes);
 }
 
 /* floor(2^32 x abs(sin(i + 1))), RFC 1321 3.4 */

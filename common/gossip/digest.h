@@ -8,8 +8,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
-
-enum { MD5_SIZE = 16 };
+#include "wire/hash.h" /* MD5_SIZE */
 
 /* The checksum as memberlist frames it; 16 bytes of digest as dskit appends them. */
 uint32_t digest_crc32(struct str bytes);

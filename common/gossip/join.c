@@ -147,6 +147,9 @@ static void round_end(struct join *j, mono_ms now)
         j->due = MONO_NEVER;
     else if (first) /* spread the members of a cluster that started together */
         j->due = now + 1 + (mono_ms)rng_below(j->rng, j->cfg.rejoin_ms);
+    else if (j->hits < j->at && j->cfg.rejoin_ms > j->cfg.backoff_max_ms)
+        j->due = now + j->cfg.backoff_max_ms / 2 + /* perhaps a partition: the rest is beyond it */
+                 (mono_ms)rng_below(j->rng, j->cfg.backoff_max_ms / 2 + 1);
     else
         j->due = now + j->cfg.rejoin_ms;
 }
