@@ -61,9 +61,9 @@ struct loading {
 static const struct alloy_component *find_type(const struct alloy_graph *g, struct str name,
                                                bool config)
 {
-    for (size_t i = 0; i < g->host->type_count; i++)
-        if (g->host->types[i].config == config && str_eq(str_c(g->host->types[i].name), name))
-            return &g->host->types[i];
+    for (size_t i = 0; i < g->host.type_count; i++)
+        if (g->host.types[i].config == config && str_eq(str_c(g->host.types[i].name), name))
+            return &g->host.types[i];
     return NULL;
 }
 
@@ -328,10 +328,10 @@ static int evaluate(struct graph_node *n, struct alloy_diags *diags)
                             .diags = diags,
                             .lookup = lookup,
                             .lookup_arg = g,
-                            .env = g->host->env,
-                            .env_arg = g->host->arg,
-                            .hostname = g->host->hostname,
-                            .version = g->host->version};
+                            .env = g->host.env,
+                            .env_arg = g->host.arg,
+                            .hostname = g->host.hostname,
+                            .version = g->host.version};
     void *args = arena_zalloc(a, n->pub.type->args->size);
     if (args == NULL || graph_make_scope(g) != 0)
         return ERR_NOMEM;
@@ -356,9 +356,9 @@ static int evaluate_all(struct alloy_graph *g, struct alloy_diags *diags)
         int rc = evaluate(n, diags);
         if (rc == ERR_NOMEM)
             return rc;
-        if (rc == 0 && g->host->build != NULL) {
+        if (rc == 0 && g->host.build != NULL) {
             struct err err = {0};
-            rc = g->host->build(g->host->arg, &n->pub, &err);
+            rc = g->host.build(g->host.arg, &n->pub, &err);
             if (rc == ERR_NOMEM)
                 return rc;
             if (rc != 0)
@@ -423,7 +423,7 @@ int alloy_load(struct alloy_graph **out, const struct alloy_text *texts, size_t 
     struct alloy_graph *g = mem_zalloc(sizeof *g);
     if (g == NULL)
         return ERR_NOMEM;
-    g->host = host;
+    g->host = *host;
     g->loading = true;
     int rc = load(g, texts, count, diags);
     g->loading = false;

@@ -56,7 +56,8 @@ struct alloy_component {
 
 struct alloy_node;
 
-/* What the configuration is loaded into. Everything is borrowed for the life of the graph. */
+/* What the configuration is loaded into. The struct is copied, what it points to is borrowed
+ * for the life of the graph. */
 struct alloy_host {
     const struct alloy_component *types;
     size_t type_count;

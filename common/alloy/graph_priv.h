@@ -26,7 +26,7 @@ struct graph_node {
 };
 
 struct alloy_graph {
-    const struct alloy_host *host;
+    struct alloy_host host;
     struct arena *arena; /* trees and nodes */
     struct graph_node *nodes;
     struct graph_node **order;

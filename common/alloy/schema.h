@@ -201,6 +201,11 @@ void alloy_schema_defaults(const struct alloy_schema *s, void *at);
 /* The row of an attribute or block, or NULL: for pages that list what was set. */
 const struct alloy_row *alloy_schema_row(const struct alloy_schema *s, struct str name);
 
+/* True when two structs of a schema say the same, so that a reload may leave a component alone.
+ * Capsules are the same when they are exports of the same name of components of the same id,
+ * also in different graphs. Asserts that blocks are nested at most 16 deep. */
+bool alloy_schema_equal(const struct alloy_schema *s, const void *a, const void *b);
+
 /* A duration as Go's time.ParseDuration reads it (no days), in milliseconds rounded away from
  * zero. ERR_PARSE with Go's text in err ("time: missing unit in duration \"15\""). */
 int alloy_parse_ms(struct str s, int64_t *out, struct err *err);

@@ -39,12 +39,10 @@ static int teardown(void **state)
 static int load(const char *text)
 {
     struct alloy_host host = ex_host();
-    static struct alloy_host kept;
-    kept = host;
     struct alloy_text t = {STR("config.alloy"), str_c(text)};
     alloy_graph_free(&graph);
     alloy_diags_reset(&diags);
-    return alloy_load(&graph, &t, 1, &kept, &diags);
+    return alloy_load(&graph, &t, 1, &host, &diags);
 }
 
 static void expect_loads(const char *text)
@@ -466,14 +464,12 @@ static void exports_that_are_values_evaluate_who_needs_them(void **state)
                         "endpoint {\n\turl          = \"a\"\n\tbearer_token = \"(secret)\"\n}");
 }
 
-static struct alloy_graph **building;
 static int build_calls;
 
 /* What a service does to read a file before those that refer to it are evaluated. */
 static int build(void *arg, const struct alloy_node *n, struct err *err)
 {
     (void)arg;
-    (void)building;
     build_calls++;
     const struct ex_write *w = n->args;
     if (strcmp(n->type->name, "pyroscope.write") == 0 && w->endpoints.count == 0)
@@ -543,6 +539,88 @@ static void a_component_may_not_take_all_memory(void **state)
     buf_reset(&text);
 }
 
+static void every_documented_attribute_is_taken(void **state)
+{
+    (void)state;
+    expect_loads(
+        "pyroscope.receive_http \"all\" {\n"
+        "  forward_to = []\n  debug_info_upload_timeout = \"3m\"\n"
+        "  graceful_shutdown_timeout = \"5s\"\n"
+        "  http {\n    listen_address = \"127.0.0.1\"\n    listen_port = 4040\n"
+        "    conn_limit = 0\n    server_read_timeout = \"1m\"\n"
+        "    server_write_timeout = \"1m\"\n    server_idle_timeout = \"1m\"\n"
+        "    tls {\n      cert_file = \"/c\"\n      key_file = \"/k\"\n"
+        "      client_ca_pem = `-----BEGIN\nx`\n"
+        "      client_auth_type = \"RequireAndVerifyClientCert\"\n    }\n  }\n}\n"
+        "pyroscope.write \"all\" {\n  endpoint {\n    url = \"https://h/p\"\n    name = \"n\"\n"
+        "    remote_timeout = \"1s\"\n    headers = {\"A-B\" = \"c\"}\n"
+        "    min_backoff_period = \"100ms\"\n    max_backoff_period = \"1m\"\n"
+        "    max_backoff_retries = 3\n    retry_on_http_429 = false\n"
+        "    follow_redirects = false\n    enable_http2 = false\n"
+        "    proxy_url = \"http://p\"\n    no_proxy = \"a,b\"\n"
+        "    proxy_from_environment = false\n"
+        "    proxy_connect_header = {\"X\" = [\"y\"]}\n"
+        "    http_headers = {\"Y\" = [\"1\", convert.nonsensitive(\"2\")]}\n"
+        "    oauth2 {\n      client_id = \"i\"\n      client_secret = \"s\"\n"
+        "      scopes = [\"a\", \"b\"]\n      token_url = \"http://t\"\n"
+        "      endpoint_params = {audience = \"x\"}\n"
+        "      tls_config {\n        insecure_skip_verify = true\n      }\n    }\n"
+        "    tls_config {\n      ca_pem = \"x\"\n      cert_pem = \"c\"\n      key_pem = "
+        "\"k\"\n"
+        "      server_name = \"s\"\n      min_version = \"TLS13\"\n    }\n  }\n"
+        "  endpoint {\n    url = \"a\"\n    basic_auth {\n      username = \"u\"\n"
+        "      password = \"p\"\n    }\n  }\n"
+        "  endpoint {\n    url = \"a\"\n    authorization {\n      type = \"X\"\n"
+        "      credentials = \"p\"\n    }\n  }\n}\n"
+        "pyroscope.relabel \"all\" {\n  forward_to = []\n  max_cache_size = 5\n"
+        "  rule {\n    source_labels = []\n    separator = \",\"\n    regex = \"a\"\n"
+        "    modulus = 4\n    target_label = \"t\"\n    replacement = \"r\"\n"
+        "    action = \"hashmod\"\n  }\n}\n");
+    const struct ex_write *w = args_of("pyroscope.write.all");
+    const struct ex_endpoint *e = w->endpoints.items;
+    assert_true(e->oauth2.given && e->oauth2.tls.insecure_skip_verify);
+    assert_str(e->http_headers.items[0].values.items[1], "2");
+    assert_str(e[1].basic_auth.password, "p");
+    assert_str(e[2].authorization.type, "X");
+    const struct ex_receive *r = args_of("pyroscope.receive_http.all");
+    assert_str(r->http.tls.client_ca, "-----BEGIN\nx");
+}
+
+static void a_reload_sees_what_changed(void **state)
+{
+    (void)state;
+    const char *text = "pyroscope.scrape \"s\" {\n  targets = [{a = \"1\"}]\n"
+                       "  forward_to = [pyroscope.write.w.receiver]\n"
+                       "  params = {b = [\"2\"]}\n  any = [1, {x = 2}]\n  old = \"3\"\n"
+                       "  one = pyroscope.write.w.receiver\n"
+                       "  profiling_config {\n    profile.custom \"l4\" {\n"
+                       "      enabled = true\n      path = \"5\"\n    }\n"
+                       "    stage.one {\n      regex = \"6\"\n    }\n  }\n}\n"
+                       "pyroscope.write \"w\" {\n  external_labels = {c = \"7\"}\n}\n"
+                       "pyroscope.write \"v\" { }\n";
+    expect_loads(text);
+    struct alloy_graph *first = graph;
+    graph = NULL;
+    expect_loads(text);
+    const struct alloy_node *a = alloy_graph_find(first, STR("pyroscope.scrape.s"));
+    const struct alloy_node *b = alloy_graph_find(graph, STR("pyroscope.scrape.s"));
+    assert_true(alloy_schema_equal(&ex_scrape_schema, a->args, b->args));
+    for (const char *at = text; *at != '\0'; at++) {
+        bool digit = *at >= '1' && *at <= '7', writer = at[0] == 'w' && at[1] == '.';
+        if (!digit && !writer)
+            continue;
+        char changed[1024];
+        (void)snprintf(changed, sizeof changed, "%s", text);
+        changed[at - text] = digit ? '9' : 'v';
+        expect_loads(changed);
+        const char *id = *at == '7' ? "pyroscope.write.w" : "pyroscope.scrape.s";
+        a = alloy_graph_find(first, str_c(id));
+        b = alloy_graph_find(graph, str_c(id));
+        assert_false(alloy_schema_equal(a->type->args, a->args, b->args));
+    }
+    alloy_graph_free(&first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +648,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(texts_that_are_not_utf8_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(exports_that_are_values_evaluate_who_needs_them, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(every_documented_attribute_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reload_sees_what_changed, setup, teardown),
         cmocka_unit_test_setup_teardown(what_building_says_is_a_diagnostic, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failing_allocation_leaves_nothing_behind, setup,
                                         teardown),
