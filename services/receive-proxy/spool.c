@@ -22,6 +22,7 @@ struct spool {
     struct spool_config config;
     struct seglog *log; /* NULL: in memory */
     struct list items;  /* oldest first */
+    struct list gone;   /* pushed out while they are sent */
     struct list lanes;
     struct map *index;  /* in memory: hash -> item; while starting: number -> item */
     size_t count;
@@ -183,6 +184,7 @@ int spool_init(struct spool **out, const struct spool_config *config, struct seg
     }
     s->config = *config;
     list_init(&s->items);
+    list_init(&s->gone);
     list_init(&s->lanes);
     int rc = config->dir == NULL ? 0 : open_log(s, found, err);
     if (rc != 0) {
@@ -201,6 +203,10 @@ void spool_free(struct spool **sp)
         return;
     while ((at = list_first(&s->items)) != NULL)
         unlink_item(s, LIST_ITEM(at, struct spool_item, by_age));
+    while ((at = list_first(&s->gone)) != NULL) {
+        list_remove(at);
+        mem_free(LIST_ITEM(at, struct spool_item, by_age));
+    }
     while ((at = list_first(&s->lanes)) != NULL) {
         list_remove(at);
         mem_free(LIST_ITEM(at, struct lane, link));
@@ -219,10 +225,33 @@ void spool_limit(struct spool *s, uint64_t max_bytes, uint64_t max_age_ms)
 
 /* --- coming and going ------------------------------------------------------------------ */
 
+/* Push one out of the disk: its segment goes when all in it are. */
+static void push_out(struct spool *s, struct spool_item *item)
+{
+    seglog_forget(s->log, &item->ref);
+    if (!item->busy) {
+        if (s->config.on_drop != NULL)
+            s->config.on_drop(s->config.arg, item, SPOOL_FULL);
+        unlink_item(s, item);
+        return;
+    }
+    list_remove(&item->by_age);
+    list_remove(&item->by_lane);
+    s->count--;
+    item->gone = true;
+    list_push_back(&s->gone, &item->by_age);
+}
+
 /* Push out the oldest until `more` bytes fit. */
 static void make_room(struct spool *s, uint64_t more)
 {
-    while (s->count >= COUNT_MAX || spool_bytes(s) + more > s->config.max_bytes) {
+    while (s->count > 0 &&
+           (s->count >= COUNT_MAX || spool_bytes(s) + more > s->config.max_bytes)) {
+        if (s->log != NULL) {
+            push_out(s, LIST_ITEM(s->items.next, struct spool_item, by_age));
+            seglog_trim(s->log);
+            continue;
+        }
         struct spool_item *item = oldest_idle(s);
         if (item == NULL)
             return;
@@ -318,8 +347,19 @@ int spool_read(struct spool *s, const struct spool_item *item, struct buf *bytes
     return rc == ERR_PARSE ? ERR_CORRUPT : rc;
 }
 
+/* The last chance of one that was pushed out is over. */
+static void bury(struct spool_item *item)
+{
+    list_remove(&item->by_age);
+    mem_free(item);
+}
+
 void spool_done(struct spool *s, struct spool_item *item)
 {
+    if (item->gone) {
+        bury(item);
+        return;
+    }
     if (s->log != NULL)
         seglog_done(s->log, &item->ref);
     unlink_item(s, item);
@@ -327,9 +367,14 @@ void spool_done(struct spool *s, struct spool_item *item)
 
 void spool_again(struct spool *s, struct spool_item *item)
 {
-    (void)s;
-    item->busy = false;
     item->attempts++;
+    if (item->gone) {
+        if (s->config.on_drop != NULL)
+            s->config.on_drop(s->config.arg, item, SPOOL_FULL);
+        bury(item);
+        return;
+    }
+    item->busy = false;
 }
 
 void spool_expire(struct spool *s, wall_ms now)

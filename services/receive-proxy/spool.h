@@ -2,9 +2,10 @@
  * go.
  *
  * Requests wait in lanes, one an endpoint, oldest first. Their bytes are bounded: a new one
- * pushes out the oldest of all lanes (but those that are being sent). In memory the bytes are
- * those of the requests; on disk they are those of the segments, and the oldest segment goes as
- * a whole. In memory the same request is kept once, however often a client sends it.
+ * pushes out the oldest of all lanes. In memory the bytes are those of the requests, and what
+ * is being sent stays; on disk they are those of the segments, and the oldest segment goes as a
+ * whole: what is being sent out of it has no other chance. In memory the same request is kept
+ * once, however often a client sends it.
  *
  * No clock, no thread; a disk only through store/io.h. One owner thread.
  * Tests: tests/unit/receive-proxy/test_spool.c. */
@@ -35,7 +36,8 @@ struct spool_item {
     enum flow_kind kind;
     uint64_t bytes, profiles; /* of profiles */
     uint32_t attempts;
-    bool busy;          /* given out by spool_next() */
+    bool busy; /* given out by spool_next() */
+    bool gone; /* busy, and pushed out of the disk meanwhile: this is its last chance */
     struct seg_ref ref; /* on disk */
     struct buf payload; /* in memory */
     uint64_t hash;

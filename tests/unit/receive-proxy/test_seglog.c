@@ -1,5 +1,4 @@
-/* What was synced is there after any crash; what was noted as done comes back at most once more, and
- * never anything else. */
+/* What was synced is there after any crash, as it was, and nothing else is. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -212,7 +211,7 @@ static void a_directory_is_used_by_one_process(void **state)
     memdisk_free(&d);
 }
 
-/* A life: append, sync, note, while the disk fails now and then; `promised` gets what was synced. */
+/* A life: append, sync, note, while the disk fails now and then; `promised`: what was synced. */
 static void live(struct memdisk *d, struct rng *rng, bool *promised, bool *noted, uint64_t *next)
 {
     static struct seen seen;
