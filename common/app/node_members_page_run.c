@@ -55,8 +55,21 @@ void node_reply_html(struct http_req *req, struct buf *html)
                                               .type = "text/html; charset=utf-8",
                                               .headers = headers,
                                               .header_count = n,
-                                              .body = buf_view(html)});
-    buf_reset(html);
+                                              .body = buf_view(html),
+                                              .body_free = mem_free,
+                                              .body_arg = html->data});
+    if (html->error != 0)
+        buf_reset(html);
+    *html = (struct buf){0}; /* its memory is the answer's now */
+}
+
+bool node_refuse_foreign(struct http_req *req)
+{
+    bool foreign = page_is_foreign(http_req_header(req, "Sec-Fetch-Site"),
+                                   http_req_header(req, "Origin"), http_req_header(req, "Host"));
+    if (foreign)
+        http_reply_text(req, 403, "a page of another site asked for this\n");
+    return foreign;
 }
 
 /* --- /memberlist ------------------------------------------------------------------------------ */
@@ -175,6 +188,8 @@ static void show(void *arg)
     } else if (message.data != NULL) {
         reply_message(core, req, message, pretty);
     } else if (str_eq(http_req_param(req, "deleteMessages"), STR("true"))) {
+        if (node_refuse_foreign(req))
+            return;
         struct http_field back = {STR_INIT("Location"), STR_INIT("?deleteMessages=false")};
         kv_forget_messages(gossip_core_kv(core));
         http_reply(req,

@@ -229,11 +229,8 @@ static void on_get(void *arg, struct http_req *req)
 
 static void on_post(void *arg, struct http_req *req)
 {
-    if (page_is_foreign(http_req_header(req, "Sec-Fetch-Site"), http_req_header(req, "Origin"),
-                        http_req_header(req, "Host"))) {
-        http_reply_text(req, 403, "this form was sent by a page of somebody else\n");
+    if (node_refuse_foreign(req))
         return;
-    }
     struct ring_job *j = job_of(arg, req);
     if (j == NULL)
         return;

@@ -269,6 +269,8 @@ void page_open(const struct page_frame *f, struct buf *out)
     page_link(f, at, out);
     buf_c(out, "mark.svg\" type=\"image/svg+xml\">\n<link rel=\"stylesheet\" href=\"");
     page_link(f, at, out);
+    buf_c(out, "look.css\">\n<link rel=\"stylesheet\" href=\"");
+    page_link(f, at, out);
     buf_c(out, "admin.css\">\n<script type=\"module\" src=\"");
     page_link(f, at, out);
     buf_c(out, "admin.js\"></script>\n</head>\n<body>\n");
