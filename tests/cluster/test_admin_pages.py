@@ -231,8 +231,9 @@ def test_a_browser_refreshes_asks_and_forgets(cluster, browser):
     before = text("#answered")
     until(lambda: text("#answered") not in ("", before))
     c.kill("ingester-1")
-    until(lambda: "ingester-1 is UNHEALTHY" in text(".verdict"))
-    browser.execute_script("document.querySelector('tr.bad .forget').click()")
+    link = "tr.bad .forget[href$='ask=ingester-1']"
+    until(lambda: "ingester-1" in text(".verdict") and text(link), 60)
+    browser.execute_script("document.querySelector(arguments[0]).click()", link)
     until(lambda: text("dialog kbd:not([hidden])") == "Esc")  # the script has run
     assert browser.execute_script("return document.activeElement.textContent").startswith("Keep it")
     browser.find_element("css selector", "dialog a").send_keys("\ue00c")  # Escape
