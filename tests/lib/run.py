@@ -219,7 +219,7 @@ def cluster_long(tally, opts):
 
 @suite("interop")
 def interop(tally, opts):
-    pytest_suite(tally, "tests/interop", opts, [], 900)
+    pytest_suite(tally, "tests/interop", opts, ["-n", "2", "--dist", "loadfile"], 900)
 
 
 def make(*args):
