@@ -5,8 +5,8 @@
  * 2: a memberlist stream. Follows grafana/dskit kv/memberlist/tcp_transport.go. Connections,
  * bytes held, handshakes and waiting packets are bounded, fairly among peers (gossip/inbound.h);
  * what comes in has an absolute deadline for its first byte and for its whole; a packet that
- * cannot be sent in time is dropped, as there. Each limit has a counter and a line of the log, at
- * most one a minute for each peer.
+ * cannot be sent in time is dropped, as there. Each limit has a counter and a line of the log,
+ * which is not repeated for a peer (gossip/quiet.h).
  * Driver: one loop's thread. Tests: tests/unit/gossip/test_gossip_uv.c, test_transport_uv.c. */
 #ifndef GOSSIP_TRANSPORT_UV_H
 #define GOSSIP_TRANSPORT_UV_H
