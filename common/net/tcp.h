@@ -107,7 +107,7 @@ void tcp_close_after_writes(struct tcp_conn *c);
  * tcp_close() was called for each of them; then `pool` may be freed, before the loop is. */
 struct tcp_tls {
     struct tls *tls;
-    struct pool *pool;   /* does the handshakes, which cost up to 10 ms; NULL: the loop does */
+    struct pool *pool;   /* does the handshakes, which cost up to 15 ms; NULL: the loop does */
     uint64_t handshakes; /* that were done, */
     uint64_t resumed;    /* how many of these were resumed ones, */
     uint64_t failed;     /* and that failed, timeouts and closed ones left out */

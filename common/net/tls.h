@@ -96,7 +96,7 @@ int tls_session_feed(struct tls_session *s, struct str bytes);
 /* Bytes fed and not yet used. */
 size_t tls_session_fed(const struct tls_session *s);
 
-/* Go on with the handshake as far as the bytes fed allow. Costs up to 10 ms of a core when
+/* Go on with the handshake as far as the bytes fed allow. Costs up to 15 ms of a core when
  * nothing is resumed. The client's first call takes no bytes. */
 enum tls_state tls_session_step(struct tls_session *s);
 

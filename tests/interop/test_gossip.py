@@ -3,6 +3,7 @@
 gossip-peer is the Go side, gossip_node.c ours; both take dskit's flags and the same lines on standard input.
 Needs Go 1.25 or newer and the module proxy; skipped, by name, where they are absent."""
 
+import fcntl
 import json
 import os
 import signal
@@ -24,7 +25,9 @@ def peer(go_program):
 @pytest.fixture(scope="module")
 def ours():
     binary = os.path.join("build", "plain", "tests", "interop", "gossip_node")
-    p = subprocess.run(["make", "-s", binary], cwd=ROOT, capture_output=True, text=True, check=False)
+    with open(os.path.join(ROOT, "build", "interop.lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several of us run at a time
+        p = subprocess.run(["make", "-s", binary], cwd=ROOT, capture_output=True, text=True, check=False)
     assert p.returncode == 0, p.stdout + p.stderr
     return os.path.join(ROOT, binary)
 
