@@ -79,8 +79,8 @@ bool transport_write_taking(struct conn *c, struct buf *bytes);
 /* Connect to c->peer, with TLS where it is asked for. 0, or nothing will be called back. */
 int transport_dial(struct conn *c, uint32_t timeout_ms, const struct tcp_events *events);
 
-/* A line about a peer, unless there was one a while ago (gossip/quiet.h); `what` is static and names the cause,
- * detail (may be NULL) is a field "err". */
+/* A line about a peer, unless there was one a while ago (gossip/quiet.h); `what` is static and
+ * names the cause, detail (may be NULL) is a field "err". */
 void transport_warn(struct transport *t, const struct gossip_addr *peer, const char *what,
                     const char *detail);
 
