@@ -6,6 +6,7 @@
 #include "conf/conf_run.h"
 #include "conf/page.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,14 +107,27 @@ static void print(struct buf *text)
     buf_reset(text);
 }
 
-bool node_configure(struct node *n, int argc, char **argv, int *status)
+/* The server's rows, with the role's own port. */
+static const struct conf_row *rows_of(struct node_private *p, const struct node_role *role)
+{
+    static_assert(sizeof server_rows / sizeof *server_rows <= NODE_SERVER_ROWS_MAX,
+                  "room for the server's rows");
+    memcpy(p->server_rows, server_rows, sizeof server_rows);
+    for (struct conf_row *row = p->server_rows; row->type != CONF_END; row++)
+        if (role->http_port != NULL && strcmp(row->flag, "http-listen-port") == 0)
+            row->def = role->http_port;
+    return p->server_rows;
+}
+
+bool node_configure(struct node *n, const struct node_role *role, int argc, char **argv,
+                    int *status)
 {
     struct node_private *p = n->priv;
     struct err err = {0};
     enum conf_action action = CONF_RUN;
     settings_sections(&n->settings, p->sections);
     p->sections[SETTINGS_SECTIONS] = (struct conf_section){
-        "Server", "server.", "server", server_rows, &n->server, check_server};
+        "Server", "server.", "server", rows_of(p, role), &n->server, check_server};
     p->sections[SETTINGS_SECTIONS + 1] =
         (struct conf_section){"Log and metrics", "", "", log_rows, &n->server, NULL};
     p->sections[SETTINGS_SECTIONS + 2] =
@@ -127,7 +141,9 @@ bool node_configure(struct node *n, int argc, char **argv, int *status)
                               disco_rows, &n->gossip_settings.dns, disco_config_validate};
     int rc = conf_init(&p->conf, p->sections, NODE_SECTIONS, &err);
     if (rc == 0)
-        rc = conf_load(p->conf, argc, (const char *const *)argv, &action, &err);
+        rc = role->own_file
+                 ? conf_load_flags(p->conf, argc, (const char *const *)argv, &action, &err)
+                 : conf_load(p->conf, argc, (const char *const *)argv, &action, &err);
     if (rc == 0 && action == CONF_RUN)
         rc = set_log(n, &err);
     if (rc != 0) {
@@ -135,6 +151,7 @@ bool node_configure(struct node *n, int argc, char **argv, int *status)
         *status = 1;
         return false;
     }
+    n->config_file = role->own_file ? conf_file(p->conf) : NULL;
     struct buf text = {0};
     *status = 0;
     switch (action) {

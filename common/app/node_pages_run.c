@@ -35,15 +35,19 @@ static void page_ready(void *arg)
     struct page *p = arg;
     struct node *n = p->node;
     struct err err = {0};
-    struct gossip_status g;
-    gossip_status(n->gossip, &g);
+    struct gossip_status g = {.joined = true};
+    if (n->gossip != NULL)
+        gossip_status(n->gossip, &g);
     const struct node_hooks *hooks = n->priv->hooks;
     if (hooks == NULL) {
         http_reply_text(p->req, 503, "%s is starting\n", n->role);
     } else if (hooks->ready != NULL && hooks->ready(hooks->arg, &err) != 0) {
         struct buf text = {0};
-        gossip_status_text(n->gossip, &text);
-        http_reply_text(p->req, 503, "%s not ready: %s; gossip: %.*s\n", n->role, err.msg,
+        if (n->gossip != NULL) {
+            buf_c(&text, "; gossip: ");
+            gossip_status_text(n->gossip, &text);
+        }
+        http_reply_text(p->req, 503, "%s not ready: %s%.*s\n", n->role, err.msg,
                         STR_ARG(buf_view(&text)));
         buf_reset(&text);
     } else if (!g.joined) {
@@ -180,9 +184,9 @@ int node_register_pages(struct node *n, struct err *err)
             .path = pages[i].path, .methods = HTTP_GET, .handler = pages[i].handler, .arg = n};
         rc = node_page(n, &route, err);
     }
-    if (rc == 0)
+    if (rc == 0 && n->gossip != NULL)
         rc = node_register_rings(n, err);
-    if (rc == 0)
+    if (rc == 0 && n->gossip != NULL)
         rc = node_register_members(n, err);
     return rc != 0 ? rc : register_buildinfo(n, err);
 }

@@ -12,7 +12,7 @@
 #include "net/loop.h"
 #include "net/pool.h"
 
-enum { NODE_SECTIONS = SETTINGS_SECTIONS + 5 };
+enum { NODE_SECTIONS = SETTINGS_SECTIONS + 5, NODE_SERVER_ROWS_MAX = 16 };
 
 struct node_metrics {
     struct histogram_vec *duration; /* method, route, status_code, ws */
@@ -26,14 +26,15 @@ struct node_ring_metrics {
 struct node_private {
     struct conf_section sections[NODE_SECTIONS];
     struct conf *conf;
+    struct conf_row server_rows[NODE_SERVER_ROWS_MAX]; /* with the role's own defaults */
     struct node_metrics metrics;
     struct node_ring_metrics ring_metrics;
     bool told_foreign; /* of ingesters that are not ours */
     const struct node_hooks *hooks;
     pthread_t signals;
     bool signals_run;
-    struct loop_work quit;
-    _Atomic(bool) stopping, quit_posted;
+    struct loop_work quit, reload;
+    _Atomic(bool) stopping, quit_posted, reloads, reload_posted;
     _Atomic(int) status;
     struct memory_idle memory;
     bool explore;                  /* "/" is a page of the role's own */
@@ -52,7 +53,8 @@ int node_watch_rings(struct node *n, struct err *err);
 void node_free_rings(struct node *n);
 
 /* Parse arguments and file into the settings. False with *status when there is nothing to run. */
-bool node_configure(struct node *n, int argc, char **argv, int *status);
+bool node_configure(struct node *n, const struct node_role *role, int argc, char **argv,
+                    int *status);
 
 /* /ready, /metrics, /ring, /memberlist, status pages. */
 int node_register_pages(struct node *n, struct err *err);

@@ -94,11 +94,13 @@ int node_address(const struct node *n, const char *addr, uint32_t port, const ch
                  char *out, size_t size, struct err *err)
 {
     char text[GOSSIP_ADDR_TEXT_MAX];
-    struct gossip_addr self = gossip_self(n->gossip);
     struct str host = str_c(addr);
-    if (host.len == 0) {
+    if (host.len == 0 && n->gossip != NULL) {
+        struct gossip_addr self = gossip_self(n->gossip);
         gossip_addr_ip_text(&self, text);
         host = str_c(text);
+    } else if (host.len == 0) {
+        host = str_c(n->server.http_address[0] != '\0' ? n->server.http_address : "0.0.0.0");
     }
     if (port == 0)
         port = http_server_addr(n->http).port;
@@ -113,11 +115,12 @@ static void block_signals(void)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited: one thread waits for them */
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-int node_init(struct node **out, const char *role, int argc, char **argv)
+int node_init(struct node **out, const struct node_role *role, int argc, char **argv)
 {
     struct err err = {0};
     int status = 1;
@@ -129,19 +132,19 @@ int node_init(struct node **out, const char *role, int argc, char **argv)
         mem_free(n);
         return 1;
     }
-    n->role = role;
-    if (!node_configure(n, argc, argv, &status)) {
+    n->role = role->name;
+    if (!node_configure(n, role, argc, argv, &status)) {
         node_free(&n);
         return status;
     }
-    log_line(&n->log, LOG_INFO, "starting", LOG_C("role", role), LOG_C("version", app_version()),
+    log_line(&n->log, LOG_INFO, "starting", LOG_C("role", role->name), LOG_C("version", app_version()),
              LOG_C("revision", app_revision()), LOG_I("pid", getpid()));
     int rc = metrics_init(&n->metrics, n->server.metrics_namespace, &err);
     if (rc == 0)
         rc = build_loops(n, &err);
     if (rc == 0)
         rc = build_server(n, &err);
-    if (rc == 0)
+    if (rc == 0 && (!role->observer || n->gossip_settings.join.count > 0))
         rc = build_gossip(n, &err);
     if (rc == 0)
         rc = node_register_pages(n, &err);
@@ -173,6 +176,28 @@ void node_quit(struct node *n, int status)
         loop_post(n->main, &n->priv->quit, quit_main, n);
 }
 
+static void reload_main(void *arg)
+{
+    struct node *n = arg;
+    atomic_store(&n->priv->reload_posted, false);
+    if (!atomic_load(&n->priv->stopping) && n->priv->hooks != NULL)
+        n->priv->hooks->reload(n->priv->hooks->arg);
+}
+
+bool node_reload(struct node *n)
+{
+    if (!atomic_load(&n->priv->reloads))
+        return false;
+    if (!atomic_exchange(&n->priv->reload_posted, true))
+        loop_post(n->main, &n->priv->reload, reload_main, n);
+    return true;
+}
+
+static const char *signal_name(int sig)
+{
+    return sig == SIGINT ? "INT" : sig == SIGHUP ? "HUP" : "TERM";
+}
+
 static void *wait_for_signals(void *arg)
 {
     struct node *n = arg;
@@ -181,10 +206,11 @@ static void *wait_for_signals(void *arg)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
-    while (sigwait(&set, &sig) != 0) {
+    (void)sigaddset(&set, SIGHUP);
+    while (sigwait(&set, &sig) != 0 || (sig == SIGHUP && node_reload(n))) {
     }
     if (!atomic_load(&n->priv->stopping))
-        log_line(&n->log, LOG_INFO, "stopping", LOG_C("signal", sig == SIGINT ? "INT" : "TERM"));
+        log_line(&n->log, LOG_INFO, "stopping", LOG_C("signal", signal_name(sig)));
     node_quit(n, 0);
     return NULL;
 }
@@ -246,9 +272,10 @@ static int start(struct node *n, struct err *err)
         rc = http_server_start(n->http, err);
     if (rc == 0 && n->admin != NULL)
         rc = http_server_start(n->admin, err);
-    gossip_on_failure(n->gossip, on_join_failed, n);
-    if (rc == 0)
+    if (rc == 0 && n->gossip != NULL) {
+        gossip_on_failure(n->gossip, on_join_failed, n);
         rc = gossip_start(n->gossip, err);
+    }
     if (rc == 0 && n->priv->hooks->start != NULL)
         rc = n->priv->hooks->start(n->priv->hooks->arg, err);
     return rc;
@@ -293,9 +320,12 @@ static void stop(struct node *n)
     pool_stop(n->pool);
     if (hooks->stop != NULL)
         hooks->stop(hooks->arg);
-    gossip_stop(n->gossip, on_left, n);
-    node_turn_until(n, &p->left,
-                    n->gossip_settings.leave_ms + n->gossip_settings.flush_ms + LEAVE_SLACK_MS);
+    if (n->gossip != NULL) {
+        gossip_stop(n->gossip, on_left, n);
+        node_turn_until(n, &p->left,
+                        n->gossip_settings.leave_ms + n->gossip_settings.flush_ms +
+                            LEAVE_SLACK_MS);
+    }
     log_line(&n->log, LOG_INFO, "stopped");
 }
 
@@ -303,6 +333,7 @@ int node_run(struct node *n, const struct node_hooks *hooks)
 {
     struct err err = {0};
     n->priv->hooks = hooks;
+    atomic_store(&n->priv->reloads, hooks->reload != NULL);
     ASSERT(pthread_create(&n->priv->signals, NULL, wait_for_signals, n) == 0);
     n->priv->signals_run = true;
     int rc = start(n, &err);

@@ -2,7 +2,7 @@
  * servers, gossip and the ring. Built in order, run until a signal, stopped in reverse.
  *
  *   struct node *node;
- *   int status = node_init(&node, "querier", argc, argv);
+ *   int status = node_init(&node, &(struct node_role){"querier"}, argc, argv);
  *   if (node == NULL) return status;          -help, -version, or an error that was printed
  *   ... register methods and routes ...
  *   status = node_run(node, &hooks);          until SIGTERM or SIGINT
@@ -69,8 +69,17 @@ struct admin_settings {
     uint32_t http_port;
 };
 
+/* What a role is, before anything runs. */
+struct node_role {
+    const char *name;
+    const char *http_port; /* default of -server.http-listen-port; NULL: 4040 */
+    bool observer;         /* gossips, and watches the rings, only with -memberlist.join */
+    bool own_file;         /* -config.file is the role's to read: node->config_file */
+};
+
 struct node {
     const char *role; /* static */
+    const char *config_file; /* of -config.file, for roles that read it themselves; NULL: none */
     struct settings settings;
     struct server_settings server;
     struct admin_settings admin_settings;
@@ -86,7 +95,7 @@ struct node {
     struct http_server *http;
     struct http_server *admin; /* NULL: -admin-server.mode is disabled */
     struct rpc_server *rpc;
-    struct gossip *gossip;
+    struct gossip *gossip; /* NULL: an observer without -memberlist.join; then no rings either */
     struct node_ring rings[NODE_RINGS];
     struct ring_watch *ring; /* the ingesters' */
     char http_addr[272];     /* host:port that others reach us at */
@@ -102,7 +111,9 @@ struct node_hooks {
     int (*ready)(void *arg, struct err *err);
     /* The ingesters' ring changed; borrowed. */
     void (*ring_changed)(void *arg, struct ring *ring);
-    /* A signal came; requests are still taken. May use node_turn_until(). */
+    /* SIGHUP came, or POST /-/reload did. NULL: SIGHUP stops the process like SIGTERM. */
+    void (*reload)(void *arg);
+    /* A signal came to stop; requests are still taken. May use node_turn_until(). */
     void (*leave)(void *arg);
     /* No request is under way any more and the pool has ended. */
     void (*stop)(void *arg);
@@ -110,7 +121,7 @@ struct node_hooks {
 
 /* Parse the command line and build everything; nothing runs yet, the ports are bound. NULL in *out
  * and the exit status when there is nothing to run. */
-int node_init(struct node **out, const char *role, int argc, char **argv);
+int node_init(struct node **out, const struct node_role *role, int argc, char **argv);
 
 /* Add a route that is for operators and not for clients: to the public server, to the admin
  * server, or to both, as -admin-server.mode says. Errors of http_server_route(). */
@@ -122,6 +133,10 @@ int node_run(struct node *n, const struct node_hooks *hooks);
 
 /* End the process as a signal would, with this exit status; any thread. */
 void node_quit(struct node *n, int status);
+
+/* Have the role read its configuration again, soon, as SIGHUP does; any thread. False: it has no
+ * reload hook. */
+bool node_reload(struct node *n);
 
 /* Turn the main loop until *done or the time is over; in hooks only. */
 void node_turn_until(struct node *n, const _Atomic(bool) *done, uint32_t timeout_ms);

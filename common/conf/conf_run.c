@@ -64,8 +64,8 @@ static int load_file(struct conf *c, const char *path, struct err *err)
     return rc;
 }
 
-int conf_load(struct conf *c, int argc, const char *const *argv, enum conf_action *action,
-              struct err *err)
+static int load(struct conf *c, int argc, const char *const *argv, bool with_file,
+                enum conf_action *action, struct err *err)
 {
     int rc = conf_args(c, argc, argv, err);
     if (rc != 0)
@@ -73,7 +73,19 @@ int conf_load(struct conf *c, int argc, const char *const *argv, enum conf_actio
     *action = conf_action(c);
     if (*action != CONF_RUN)
         return 0;
-    if (conf_file(c) != NULL && (rc = load_file(c, conf_file(c), err)) != 0)
+    if (with_file && conf_file(c) != NULL && (rc = load_file(c, conf_file(c), err)) != 0)
         return rc;
     return conf_apply(c, err);
+}
+
+int conf_load(struct conf *c, int argc, const char *const *argv, enum conf_action *action,
+              struct err *err)
+{
+    return load(c, argc, argv, true, action, err);
+}
+
+int conf_load_flags(struct conf *c, int argc, const char *const *argv, enum conf_action *action,
+                    struct err *err)
+{
+    return load(c, argc, argv, false, action, err);
 }

@@ -16,4 +16,8 @@ enum { CONF_FILE_MAX = 4 << 20 }; /* bytes of a configuration file */
 int conf_load(struct conf *c, int argc, const char *const *argv, enum conf_action *action,
               struct err *err);
 
+/* As conf_load(), but the file of -config.file is left to the caller (conf_file()). */
+int conf_load_flags(struct conf *c, int argc, const char *const *argv, enum conf_action *action,
+                    struct err *err);
+
 #endif

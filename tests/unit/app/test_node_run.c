@@ -73,7 +73,7 @@ static void init(struct world *w)
                     "-server.workers=1", "-admin-server.http-listen-port=0", mode, NULL};
     snprintf(mode, sizeof mode, "-admin-server.mode=%s", w->mode == NULL ? "disabled" : w->mode);
     struct http_route route = {.path = "/hold", .methods = HTTP_GET, .handler = hold, .arg = w};
-    node_init(&w->node, "tester", 10, argv);
+    node_init(&w->node, &(struct node_role){.name = "tester"}, 10, argv);
     assert_non_null(w->node);
     assert_int_equal(http_server_route(w->node->http, &route, NULL), 0);
     w->port = http_server_addr(w->node->http).port;
@@ -241,16 +241,16 @@ static void what_cannot_be_configured_does_not_run(void **state)
     struct node *n = NULL;
     (void)state;
     char *wrong[] = {"test", "-server.http-listen-prot=1", NULL};
-    assert_int_equal(node_init(&n, "tester", 2, wrong), 1);
+    assert_int_equal(node_init(&n, &(struct node_role){.name = "tester"}, 2, wrong), 1);
     assert_null(n);
     char *threads[] = {"test", "-server.http-threads=0", NULL};
-    assert_int_equal(node_init(&n, "tester", 2, threads), 1);
+    assert_int_equal(node_init(&n, &(struct node_role){.name = "tester"}, 2, threads), 1);
     assert_null(n);
     char *mode[] = {"test", "-admin-server.mode=bogus", NULL};
-    assert_int_equal(node_init(&n, "tester", 2, mode), 1);
+    assert_int_equal(node_init(&n, &(struct node_role){.name = "tester"}, 2, mode), 1);
     assert_null(n);
     char *version[] = {"test", "-version", NULL};
-    assert_int_equal(node_init(&n, "tester", 2, version), 0);
+    assert_int_equal(node_init(&n, &(struct node_role){.name = "tester"}, 2, version), 0);
     assert_null(n);
 }
 
