@@ -234,6 +234,7 @@ struct gossip_core_config gossip_config_core(const struct gossip_config *config)
     c.members.retransmit_mult = config->retransmit_factor;
     c.members.dead_gossip_ms = config->dead_gossip_ms;
     c.members.reclaim_ms = config->reclaim_ms;
+    c.members.rename = true;
     c.members.stream_timeout_ms = config->stream_timeout_ms;
     c.kv.retransmit_mult = config->retransmit_factor;
     c.kv.tombstone_ms = config->tombstone_ms;

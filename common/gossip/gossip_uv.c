@@ -1,6 +1,7 @@
 #include "gossip/gossip_uv.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ struct gossip {
     struct log_rate waiting_rate;
     uint64_t waiting_mark;
     struct gossip_addr self;
+    _Atomic(const char *) name;
     pthread_mutex_t lock; /* of what other threads read, below */
     struct gossip_status status;
     struct buf waiting_for;
@@ -78,6 +80,7 @@ static void publish(struct gossip *g)
                               .seeds = standing.entries,
                               .members = (uint32_t)members_active_count(m),
                               .health = members_awareness(m)};
+    atomic_store(&g->name, members_self(m)->name.data);
     pthread_mutex_lock(&g->lock);
     g->status = s;
     if (g->waiting_mark != mark) {
@@ -375,6 +378,10 @@ static int make_parts(struct gossip *g, struct metrics *metrics, struct err *err
     rc = gossip_core_init(&g->core, &cc, &g->log, now_of(g), err);
     if (rc == 0 && gossip_core_tracker(g->core) != NULL)
         rc = gossip_stats_track(g->stats, metrics, gossip_core_tracker(g->core), err);
+    if (rc == 0) {
+        const struct members *m = memberlist_members(gossip_core_members(g->core));
+        atomic_store(&g->name, members_self(m)->name.data);
+    }
     return rc;
 }
 
@@ -523,7 +530,7 @@ struct gossip_addr gossip_self(const struct gossip *g)
 
 struct str gossip_name(const struct gossip *g)
 {
-    return members_self(memberlist_members(gossip_core_members(g->core)))->name;
+    return str_c(atomic_load(&g->name)); /* former names live as long as the core */
 }
 
 struct gossip_core *gossip_core_of(struct gossip *g)

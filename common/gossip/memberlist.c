@@ -23,15 +23,14 @@ static int init_parts(struct memberlist *ml, mono_ms now, struct err *err)
         .probe_interval_ms = ml->cfg.probe_interval_ms,
         .awareness_max = ml->cfg.awareness_max,
         .reclaim_ms = ml->cfg.reclaim_ms,
+        .rename = ml->cfg.rename,
         .dead_ms = ml->cfg.dead_gossip_ms,
         .count_max = ml->cfg.members_max,
     };
     memcpy(mc.vsn, ml->cfg.vsn, sizeof mc.vsn);
     ml->cfg.meta = (struct str){0}; /* the table has its own copy */
-    int rc = members_init(&ml->members, &mc, ml->queue, ml->rng, ml->log, now, err);
-    if (rc == 0)
-        ml->cfg.name = members_self(ml->members)->name;
-    return rc;
+    ml->cfg.name = (struct str){0};
+    return members_init(&ml->members, &mc, ml->queue, ml->rng, ml->log, now, err);
 }
 
 int memberlist_init(struct memberlist **out, const struct memberlist_config *config,

@@ -46,6 +46,7 @@ struct memberlist_config {
     uint32_t awareness_max;
     uint32_t retransmit_mult;
     uint32_t dead_gossip_ms, reclaim_ms;
+    bool rename; /* take another name when ours is somebody else's; see members_on_namesake() */
     uint32_t stream_timeout_ms;
     size_t packet_bytes; /* most bytes of a packet */
     size_t members_max;

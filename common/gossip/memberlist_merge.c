@@ -117,6 +117,17 @@ static bool versions_fit(struct memberlist *ml, const struct stream *s)
     return true;
 }
 
+/* Is that us, at another address? Then it is not we who are suspected. */
+static void look_for_namesake(struct memberlist *ml, const struct msg_node *n)
+{
+    const struct member *self = members_self(ml->members);
+    struct gossip_addr addr;
+    uint16_t port = n->port == 0 ? ml->cfg.default_port : (uint16_t)n->port;
+    if (str_eq(n->name, self->name) && gossip_addr_of_bytes(&addr, n->ip, port) == 0 &&
+        !gossip_addr_eq(&addr, &self->addr))
+        (void)members_on_namesake(ml->members, &addr, (uint32_t)n->incarnation, ml->now);
+}
+
 /* One member as the peer sees it. What it holds for dead we only suspect, so that the member has
  * the chance to refute. */
 static int merge_node(struct memberlist *ml, const struct msg_node *n)
@@ -127,7 +138,7 @@ static int merge_node(struct memberlist *ml, const struct msg_node *n)
                               .port = n->port,
                               .meta = n->meta,
                               .vsn = n->vsn};
-    struct msg_accuse accuse = {n->incarnation, n->name, ml->cfg.name};
+    struct msg_accuse accuse = {n->incarnation, n->name, {0}};
     switch (n->state) {
     case MEMBER_ALIVE:
         return members_on_alive(ml->members, &alive, ml->now);
@@ -136,6 +147,8 @@ static int merge_node(struct memberlist *ml, const struct msg_node *n)
         return members_on_dead(ml->members, &accuse, ml->now);
     case MEMBER_SUSPECT:
     case MEMBER_DEAD:
+        look_for_namesake(ml, n);
+        accuse.from = members_self(ml->members)->name;
         return members_on_suspect(ml->members, &accuse, ml->now);
     default:
         return 0;

@@ -31,7 +31,7 @@ static void probe_end(struct memberlist *ml, bool acked)
     }
     members_awareness_add(ml->members, delta);
     if (!acked) {
-        struct msg_accuse s = {p->incarnation, p->name, ml->cfg.name};
+        struct msg_accuse s = {p->incarnation, p->name, members_self(ml->members)->name};
         (void)members_on_suspect(ml->members, &s, ml->now); /* the next probe tries again */
     }
     mem_free((void *)(uintptr_t)p->name.data);
@@ -65,7 +65,7 @@ static void probe_start(struct memberlist *ml, const struct member *target)
     }
     struct parts parts = {0};
     struct buf suspect = {0};
-    struct msg_accuse s = {target->incarnation, target->name, ml->cfg.name};
+    struct msg_accuse s = {target->incarnation, target->name, members_self(ml->members)->name};
     msg_put_suspect(&suspect, &s);
     parts_add(&parts, (struct str){0}, buf_view(&msg));
     parts_add(&parts, (struct str){0}, buf_view(&suspect));
@@ -190,7 +190,7 @@ int ml_on_ping(struct memberlist *ml, const struct gossip_addr *from, struct mp_
     int rc = msg_get_ping(r, &m);
     if (rc != 0)
         return rc;
-    if (m.node.len > 0 && !str_eq(m.node, ml->cfg.name)) {
+    if (m.node.len > 0 && !str_eq(m.node, members_self(ml->members)->name)) {
         ml_diag_misdirected(ml, from, m.node, m.source_node);
         return 0;
     }

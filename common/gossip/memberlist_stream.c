@@ -248,7 +248,7 @@ static int answer_ping(struct memberlist *ml, struct stream *s)
     int rc = msg_get_ping(&r, &m);
     if (rc != 0)
         return rc;
-    if (m.node.len == 0 || str_eq(m.node, ml->cfg.name)) {
+    if (m.node.len == 0 || str_eq(m.node, members_self(ml->members)->name)) {
         struct memberlist_action a = {.verb = ML_STREAM_WRITE, .stream = s->id};
         struct buf msg = {0};
         msg_put_ack(&msg, &(struct msg_ack){.seq = m.seq});

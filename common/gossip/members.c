@@ -125,7 +125,8 @@ int members_init(struct members **out, const struct members_config *config, stru
         members_free(&m);
         return err_set(err, ERR_NOMEM, "member table");
     }
-    m->cfg.name = m->self->name;
+    m->base_name = m->self->name;
+    m->born = now;
     m->self->state = MEMBER_ALIVE;
     m->self->incarnation = 1;
     memcpy(m->self->vsn, vsn, MEMBER_VSN_SIZE);
@@ -141,6 +142,8 @@ void members_free(struct members **m)
         member_free((*m)->list[i]);
     mem_free((*m)->list);
     map_free(&(*m)->by_name);
+    for (size_t i = 0; i < (*m)->renames; i++)
+        mem_free((void *)(uintptr_t)(*m)->former[i]);
     mem_free(*m);
     *m = NULL;
 }
@@ -240,6 +243,58 @@ static void log_conflict(struct members *m, const struct member *n, const struct
                  LOG_U("left_out", left_out));
 }
 
+/* Be called `name` (taken) from now on. ERR_NOMEM: nothing changed. */
+static int rename_self(struct members *m, const char *name, uint32_t old_incarnation)
+{
+    struct member *n = m->self;
+    struct str old = n->name;
+    if (map_put(m->by_name, str_c(name), n, NULL) != 0)
+        return ERR_NOMEM;
+    (void)map_remove(m->by_name, old);
+    m->former[m->renames++] = old.data;
+    m->stats.renamed++;
+    n->name = str_c(name);
+    log_line(m->log, LOG_WARN, "took another name, since ours is somebody else's",
+             LOG_S("old", old), LOG_S("member", n->name));
+    /* Once in place of what is queued about the old name, and once where news of the other bearer
+     * does not replace it. What fails for lack of memory, push/pull and probing make up for. */
+    struct msg_accuse left = {old_incarnation, old, old};
+    struct buf msg = {0};
+    (void)announce_accuse(m, true, &left, NULL);
+    msg_put_dead(&msg, &left);
+    (void)announce(m, STR("our former name"), &msg, NULL);
+    buf_reset(&msg);
+    (void)announce_self(m);
+    return 0;
+}
+
+bool members_on_namesake(struct members *m, const struct gossip_addr *other, uint32_t incarnation,
+                         mono_ms now)
+{
+    uint8_t ours[16], theirs[16];
+    const struct gossip_addr *self = &m->self->addr;
+    log_conflict(m, m->self, other, now);
+    if (!m->cfg.rename || m->leaving || m->renames == RENAMES_MAX || now < m->next_rename)
+        return false;
+    gossip_addr_key(self, ours);
+    gossip_addr_key(other, theirs);
+    int order = memcmp(ours, theirs, sizeof ours);
+    if (now - m->born >= YOUNG_MS && (order < 0 || (order == 0 && self->port < other->port)))
+        return false;
+    struct buf name = {.limit = MEMBER_NAME_MAX};
+    buf_printf(&name, "%.*s-%08x", STR_ARG(m->base_name), rng_u32(m->rng));
+    const char *copy = name.error != 0 ? NULL : str_dup_c(buf_view(&name));
+    buf_reset(&name);
+    m->next_rename = now + RENAME_EVERY_MS;
+    if (incarnation < m->self->incarnation)
+        incarnation = m->self->incarnation;
+    if (copy == NULL || rename_self(m, copy, incarnation) != 0) {
+        mem_free((void *)(uintptr_t)copy);
+        return false;
+    }
+    return true;
+}
+
 /* A known member may take over another address: after leaving, or long enough dead. */
 static bool may_move(const struct members *m, const struct member *n, mono_ms now)
 {
@@ -293,6 +348,11 @@ int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now)
     bool moves = false;
     if (n == m->self && m->leaving)
         return 0;
+    if (n == m->self && !gossip_addr_eq(&n->addr, &addr)) {
+        if (!members_on_namesake(m, &addr, (uint32_t)a->incarnation, now))
+            return 0;
+        n = NULL; /* it was ours; now it is a name as any other */
+    }
     if (n == NULL) {
         if (a->incarnation == 0 || m->count >= m->cfg.count_max) {
             m->stats.ignored++;

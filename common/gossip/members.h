@@ -55,6 +55,7 @@ struct members_config {
     uint32_t probe_interval_ms; /* base of the suspicion timeout */
     uint32_t awareness_max;     /* the health score stays below it */
     uint32_t reclaim_ms;        /* a dead name may take another address after; 0: never */
+    bool rename;                /* take another name when ours is somebody else's */
     uint32_t dead_ms;           /* how long the dead are kept and told of */
     size_t count_max;           /* members; more are ignored */
 };
@@ -64,6 +65,7 @@ struct members_stats {
     uint64_t conflicts;     /* a name announced from another address */
     uint64_t own_conflicts; /* of these, our own name */
     uint64_t moved;         /* members taken over to another address */
+    uint64_t renamed;       /* times we took another name */
     uint64_t refuted;   /* times we contradicted our own death */
     uint64_t ignored;   /* messages that were not valid */
 };
@@ -79,6 +81,17 @@ void members_free(struct members **m); /* NULL-safe; leaves *m NULL */
 int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now);
 int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms now);
 int members_on_dead(struct members *m, const struct msg_accuse *d, mono_ms now);
+
+/* Somebody says that our name is at another address: another process has it, or it is our own
+ * former life, not yet known to be dead. Others hold on to whom they knew first, so one of the two
+ * stays outside for as long as both live. With `rename` the one that started within the last
+ * minute, or else the one with the higher address, takes a name of its own: its old one with a
+ * random suffix, as dskit's randomized names have it. It says that the old one has left, which
+ * lets all who took us for its bearer take the other, as soon as that one contradicts; a former
+ * life cannot, and is forgotten. True when we did. `incarnation` is the one that the other is
+ * known under. Borrowed names of ours stay valid for the life of the table. */
+bool members_on_namesake(struct members *m, const struct gossip_addr *other, uint32_t incarnation,
+                         mono_ms now);
 
 /* Something came in, whatever it was. After a silence of several probes it was we who were cut off
  * or stood still: the accused could not answer us, so the silence does not count for running

@@ -7,7 +7,12 @@
 #include "gossip/members.h"
 #include "gossip/quiet.h"
 
-enum { CONFIRMATIONS_MAX = 8 };
+enum {
+    CONFIRMATIONS_MAX = 8,
+    RENAMES_MAX = 16,         /* in one life */
+    RENAME_EVERY_MS = 10000,
+    YOUNG_MS = 60000,         /* a newcomer gives way to whoever had the name */
+};
 
 /* A running accusation: its time shrinks with every independent confirmation. */
 struct suspicion {
@@ -28,6 +33,10 @@ struct members {
     size_t suspects; /* with a running suspicion */
     struct member *self;
     bool leaving;
+    mono_ms born, next_rename;
+    struct str base_name;           /* ours, as configured; borrowed from one of the two below */
+    const char *former[RENAMES_MAX]; /* names that we had; owned, since others borrow them */
+    size_t renames;
     uint32_t awareness;
     mono_ms heard; /* when something came in last */
     char accuser[64]; /* start of the name of who accused us last */

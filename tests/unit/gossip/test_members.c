@@ -160,6 +160,136 @@ static void a_name_moves_only_after_leaving(void **state)
     assert_int_equal(members_get(m, STR("c"))->addr.ip[3], 5);
 }
 
+/* A table that may take another name, at address `last`; born at 0. */
+static struct members *renaming(uint8_t last)
+{
+    struct members_config c = config();
+    struct members *t = NULL;
+    c.addr = addr(last);
+    c.rename = true;
+    assert_int_equal(members_init(&t, &c, queue, &rng, NULL, 0, NULL), 0);
+    return t;
+}
+
+static void hear_of_namesake(struct members *t, uint8_t last, uint64_t incarnation, mono_ms now)
+{
+    struct gossip_addr a = addr(last);
+    struct msg_alive msg = {.incarnation = incarnation,
+                            .node = STR("self"),
+                            .ip = gossip_addr_ip(&a),
+                            .port = 7946,
+                            .vsn = str_of(member_vsn, 6)};
+    assert_int_equal(members_on_alive(t, &msg, now), 0);
+}
+
+static void a_newcomer_gives_way_to_who_has_its_name(void **state)
+{
+    (void)state;
+    struct members *t = renaming(1);
+    const struct member *self = members_self(t);
+    struct str before = self->name;
+    hear_of_namesake(t, 9, 7, 1000);
+    assert_true(str_starts_with(self->name, STR("self-")));
+    assert_int_equal(self->name.len, 13);
+    assert_true(str_eq(before, STR("self"))); /* borrowed names stay */
+    const struct member *other = members_get(t, STR("self"));
+    assert_non_null(other);
+    assert_int_equal(other->state, MEMBER_ALIVE);
+    assert_int_equal(other->addr.ip[3], 9);
+    assert_ptr_equal(members_get(t, self->name), self);
+    assert_int_equal(members_count(t), 2);
+    assert_int_equal(members_stats(t)->renamed, 1);
+    assert_int_equal(queued(MSG_DEAD), 1); /* the old name has left, as we had it */
+    struct msg_accuse s = {7, STR("self"), STR("x")};
+    assert_int_equal(members_on_suspect(t, &s, 2000), 0); /* not us any more */
+    assert_int_equal(members_stats(t)->refuted, 0);
+    assert_int_equal(other->state, MEMBER_SUSPECT);
+    members_free(&t);
+}
+
+static void of_two_old_ones_the_higher_address_gives_way(void **state)
+{
+    (void)state;
+    struct members *low = renaming(1), *high = renaming(9);
+    hear_of_namesake(low, 9, 1, 100000);
+    hear_of_namesake(high, 1, 1, 100000);
+    assert_true(str_eq(members_self(low)->name, STR("self")));
+    assert_false(str_eq(members_self(high)->name, STR("self")));
+    assert_int_equal(members_stats(low)->own_conflicts, 1);
+    assert_int_equal(members_count(low), 1);
+    members_free(&low);
+    members_free(&high);
+}
+
+static void renaming_has_limits(void **state)
+{
+    (void)state;
+    struct members *t = renaming(9), *leaver = renaming(9);
+    uint64_t id = 0;
+    for (mono_ms now = 0; now < 1000000; now += 1000) {
+        struct gossip_addr a = addr(2);
+        (void)members_on_namesake(t, &a, 1, now); /* whoever makes them up */
+    }
+    assert_int_equal(members_stats(t)->renamed, 16);
+    assert_int_equal(members_self(t)->name.len, 13); /* suffixes do not pile up */
+    assert_int_equal(members_leave(leaver, 0, &id), 0);
+    hear_of_namesake(leaver, 2, 1, 0);
+    assert_int_equal(members_stats(leaver)->renamed, 0);
+    alive_at("self", 1, 2, 0); /* and this table must not */
+    assert_true(str_eq(members_self(m)->name, STR("self")));
+    members_free(&t);
+    members_free(&leaver);
+}
+
+static void renaming_without_memory_changes_nothing_or_all(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        struct members *t = renaming(9);
+        struct gossip_addr a = addr(2);
+        mem_fail_at(n);
+        bool renamed = members_on_namesake(t, &a, 1, 0);
+        int over = mem_fail_pending();
+        mem_fail_at(0);
+        const struct member *self = members_self(t);
+        assert_int_equal(renamed, !str_eq(self->name, STR("self")));
+        assert_ptr_equal(members_get(t, self->name), self);
+        members_free(&t);
+        if (over)
+            break;
+    }
+}
+
+static void a_name_may_be_reclaimed_after_a_time(void **state)
+{
+    (void)state;
+    struct members_config c = config();
+    struct members *t = NULL;
+    struct gossip_addr a = addr(2), b = addr(3);
+    struct msg_alive at_a = {.incarnation = 5,
+                             .node = STR("b"),
+                             .ip = gossip_addr_ip(&a),
+                             .port = 7946,
+                             .vsn = str_of(member_vsn, 6)},
+                     at_b = at_a;
+    struct msg_accuse d = {5, STR("b"), STR("x")};
+    at_b.ip = gossip_addr_ip(&b);
+    at_b.incarnation = 1;
+    c.reclaim_ms = 10000;
+    assert_int_equal(members_init(&t, &c, queue, &rng, NULL, 0, NULL), 0);
+    assert_int_equal(members_on_alive(t, &at_a, 0), 0);
+    assert_int_equal(members_on_alive(t, &at_b, 0), 0);
+    assert_int_equal(members_on_dead(t, &d, 1000), 0);
+    assert_int_equal(members_on_alive(t, &at_b, 11000), 0); /* dead, but not for long enough */
+    assert_int_equal(members_get(t, STR("b"))->state, MEMBER_DEAD);
+    assert_int_equal(members_on_alive(t, &at_b, 11001), 0); /* whatever its incarnation */
+    assert_int_equal(members_get(t, STR("b"))->state, MEMBER_ALIVE);
+    assert_int_equal(members_get(t, STR("b"))->addr.ip[3], 3);
+    assert_int_equal(members_stats(t)->moved, 1);
+    assert_int_equal(members_stats(t)->conflicts, 2);
+    members_free(&t);
+}
+
 static void accusations_of_us_are_refuted(void **state)
 {
     (void)state;
@@ -385,6 +515,11 @@ int main(void)
         T(nonsense_is_ignored),
         T(port_0_is_the_default_port),
         T(a_name_moves_only_after_leaving),
+        T(a_newcomer_gives_way_to_who_has_its_name),
+        T(of_two_old_ones_the_higher_address_gives_way),
+        T(renaming_has_limits),
+        T(renaming_without_memory_changes_nothing_or_all),
+        T(a_name_may_be_reclaimed_after_a_time),
         T(accusations_of_us_are_refuted),
         T(a_former_life_of_ours_is_outbid),
         T(the_accused_may_refute),
