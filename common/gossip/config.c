@@ -61,10 +61,10 @@ const struct conf_row gossip_rows[] = {
     CONF_MS_ROW(R, dead_gossip_ms, "gossip-to-dead-nodes-time", "gossip_to_dead_nodes_time",
                 "30s", CONF_ADVANCED,
                 "How long the dead are kept and sent news to, which lets them refute."),
-    CONF_MS_ROW(R, reclaim_ms, "dead-node-reclaim-time", "dead_node_reclaim_time", "0s",
+    CONF_MS_ROW(R, reclaim_ms, "dead-node-reclaim-time", "dead_node_reclaim_time", "10s",
                 CONF_ADVANCED,
                 "After this time the name of a dead member may appear at another address. 0: "
-                "never, except after it left."),
+                "only after it left, or is forgotten."),
     CONF_BOOL_ROW(R, compression, "compression-enabled", "compression_enabled", "true",
                   CONF_ADVANCED, "Compress what is sent, where that makes it shorter."),
     CONF_STR_ROW(R, compression_algorithm, "compression-algorithm", "compression_algorithm",

@@ -5,6 +5,7 @@
  * abort-if-join-fails), bind-addr is all of both families, max-concurrent-writes 32
  * (a connection costs us no thread, and three dead addresses must not hold up everybody else's
  * packets). advertise-port counts without advertise-addr too.
+ * dead-node-reclaim-time is 10s: who comes back elsewhere need not wait until it is forgotten.
  * Plain values, filled by conf. Tests: tests/unit/gossip/test_config.c. */
 #ifndef GOSSIP_CONFIG_H
 #define GOSSIP_CONFIG_H

@@ -122,8 +122,11 @@ static void check_lists(struct world *w, uint32_t me, bool exact, const char *wh
         const struct member *there = members_get(m, self->name);
         living++;
         if (there == NULL || there->state != MEMBER_ALIVE ||
-            !gossip_addr_eq(&there->addr, &self->addr))
+            !gossip_addr_eq(&there->addr, &self->addr)) {
+            printf("  %s: process %u lists process %u, %.*s, as %d\n", when, me, i,
+                   STR_ARG(self->name), there == NULL ? -1 : (int)there->state);
             world_fail(w, "a living process is not listed", when);
+        }
     }
     if (exact && members_active_count(m) != living)
         world_fail(w, "somebody is listed who is gone", when);
@@ -155,7 +158,8 @@ static void world_of(struct world *w, uint64_t seed, uint32_t nodes, bool talk)
     world_init(w, seed, nodes);
     w->codec = &tv_codec;
     w->log = talk ? &talking : NULL;
-    w->config.members.rename = true;
+    w->config.members.rename = true; /* as gossip/config.c has them */
+    w->config.members.reclaim_ms = 10000;
     w->delay_ms = 1 + (uint32_t)rng_below(&w->rng, 40);
     w->loss = (uint32_t)rng_below(&w->rng, 30);
 }
@@ -209,11 +213,12 @@ static void merged(struct world *w)
     start_within(w, 0, w->node_count, 3000);
     must_heal(w, "two clusters");
     w->split = false;
-    pass(w, 180000); /* a rejoin comes once a minute; then namesakes have to hear of it */
+    pass(w, 300000); /* rejoin, hear of namesakes, forget who they were */
     must_heal(w, "merged by mistake");
     w->split = true;
     must_heal(w, "parted");
-    pass(w, 30000 + 5000 * (mono_ms)w->node_count); /* the dead go at the end of a round of probes */
+    /* The dead go at the end of a round of probes. */
+    pass(w, 30000 + 5000 * (mono_ms)w->node_count);
     for (uint32_t i = 0; i < w->node_count; i++)
         for (uint32_t k = 0; k < w->node_count; k++)
             if (!w->failed && w->nodes[i].side != w->nodes[k].side &&
