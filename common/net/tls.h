@@ -82,8 +82,8 @@ enum tls_state {
 
 /* A new session. A client names whom it dials: `host` is a name or an IP address (its text is
  * copied); sessions with the same host and port resume each other, which saves most of the
- * handshake. A server passes an empty host. ERR_NOMEM, ERR_INVAL (a server without certificate),
- * ERR_INTERNAL. */
+ * handshake, for an hour; then certificates are verified anew. A server passes an empty host.
+ * ERR_NOMEM, ERR_INVAL (a server without certificate), ERR_INTERNAL. */
 int tls_session_init(struct tls_session **out, struct tls *t, enum tls_role role,
                      struct str host, uint16_t port, mono_ms now);
 

@@ -11,6 +11,7 @@ enum { TICKET_S = 3600 }; /* how long a session may be resumed */
 struct kept {
     struct list link;
     mbedtls_ssl_session session;
+    mono_ms verified;
     size_t key_len;
     char key[];
 };
@@ -42,19 +43,25 @@ static struct kept *kept_find(const struct tls_identity *id, struct str key)
     return NULL;
 }
 
-const mbedtls_ssl_session *tls_identity_kept(const struct tls_identity *id, struct str key)
+const mbedtls_ssl_session *tls_identity_kept(const struct tls_identity *id, struct str key,
+                                             mono_ms now, mono_ms *verified)
 {
     const struct kept *k = kept_find(id, key);
-    return k == NULL ? NULL : &k->session;
+    if (k == NULL || now - k->verified > (mono_ms)TICKET_S * 1000)
+        return NULL;
+    *verified = k->verified;
+    return &k->session;
 }
 
-void tls_identity_keep(struct tls_identity *id, struct str key, const mbedtls_ssl_context *ssl)
+void tls_identity_keep(struct tls_identity *id, struct str key, const mbedtls_ssl_context *ssl,
+                       mono_ms verified)
 {
     struct kept *old = kept_find(id, key), *k = mem_alloc(sizeof *k + key.len);
     if (old != NULL)
         kept_free(id, old);
     if (k == NULL)
         return;
+    k->verified = verified;
     k->key_len = key.len;
     memcpy(k->key, key.data, key.len);
     mbedtls_ssl_session_init(&k->session);

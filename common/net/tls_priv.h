@@ -53,10 +53,13 @@ int tls_identity_make(struct tls_identity **out, const struct tls_config *config
 /* One reference less. NULL-safe. */
 void tls_identity_drop(struct tls_identity *id);
 
-/* A session kept for `key` ("host:port"), or NULL; keep a copy of one. Failing to keep it only
- * costs time later. */
-const mbedtls_ssl_session *tls_identity_kept(const struct tls_identity *id, struct str key);
-void tls_identity_keep(struct tls_identity *id, struct str key, const mbedtls_ssl_context *ssl);
+/* A session kept for `key` ("host:port"), or NULL; keep a copy of one. The peer's certificate was
+ * verified at *verified, which is at most an hour ago: a resumed session does not look at it.
+ * Failing to keep it only costs time later. */
+const mbedtls_ssl_session *tls_identity_kept(const struct tls_identity *id, struct str key,
+                                             mono_ms now, mono_ms *verified);
+void tls_identity_keep(struct tls_identity *id, struct str key, const mbedtls_ssl_context *ssl,
+                       mono_ms verified);
 
 /* The newest identity and settings. */
 struct tls_identity *tls_current(struct tls *t);

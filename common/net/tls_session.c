@@ -20,6 +20,8 @@ struct tls_session {
     struct buf flight; /* a server's copy of the hello, until the handshake is done */
     struct tls_peek peek;
     struct tls_verdict verdict;
+    mono_ms now;      /* when it was made */
+    mono_ms verified; /* when the session it may resume was */
     bool any, understood, eof, finished, settled;
     bool exchanged; /* keys, which a resumed handshake does not */
     uint8_t first_byte;
@@ -79,7 +81,7 @@ static int set_client(struct tls_session *s, struct tls *t, struct str host, uin
     int rc = set_host(s, t, host, port);
     if (rc != 0)
         return rc;
-    const mbedtls_ssl_session *kept = tls_identity_kept(s->id, str_c(s->key));
+    const mbedtls_ssl_session *kept = tls_identity_kept(s->id, str_c(s->key), s->now, &s->verified);
     if (kept != NULL && mbedtls_ssl_set_session(&s->ssl, kept) != 0)
         return ERR_NOMEM;
     return 0;
@@ -97,6 +99,7 @@ int tls_session_init(struct tls_session **out, struct tls *t, enum tls_role role
         return ERR_NOMEM;
     s->id = id;
     s->role = role;
+    s->now = now;
     id->refs++;
     mbedtls_ssl_init(&s->ssl);
     int rc = mbedtls_ssl_setup(&s->ssl, role == TLS_CLIENT ? &id->client : &id->server);
@@ -204,7 +207,8 @@ enum tls_state tls_session_step(struct tls_session *s)
 void tls_session_settle(struct tls_session *s)
 {
     if (s->role == TLS_CLIENT && s->state == TLS_UP && !s->settled)
-        tls_identity_keep(s->id, str_c(s->key), &s->ssl);
+        tls_identity_keep(s->id, str_c(s->key), &s->ssl,
+                          tls_session_resumed(s) ? s->verified : s->now);
     s->settled = true;
 }
 

@@ -99,11 +99,16 @@ struct pair {
     struct tls_session *c, *s;
 };
 
-static void call(struct pair *p, const char *host)
+static void call_at(struct pair *p, const char *host, mono_ms now)
 {
-    assert_int_equal(tls_session_init(&p->c, p->ct, TLS_CLIENT, str_c(host), 7946, 0), 0);
+    assert_int_equal(tls_session_init(&p->c, p->ct, TLS_CLIENT, str_c(host), 7946, now), 0);
     assert_int_equal(tls_session_init(&p->s, p->st, TLS_SERVER, STR(""), 0, 0), 0);
     talk(p->c, p->s);
+}
+
+static void call(struct pair *p, const char *host)
+{
+    call_at(p, host, 0);
 }
 
 static void hang_up(struct pair *p)
@@ -186,6 +191,14 @@ static void the_second_connection_to_a_peer_resumes_the_first(void **state)
         assert_carries(p.c, p.s);
         hang_up(&p);
     }
+    /* However often it was resumed: after an hour the certificate is looked at again. */
+    call_at(&p, "10.1.2.3", 3600000);
+    assert_true(tls_session_resumed(p.c));
+    tls_session_settle(p.c);
+    hang_up(&p);
+    call_at(&p, "10.1.2.3", 3600001);
+    assert_false(tls_session_resumed(p.c));
+    hang_up(&p);
     /* Another name is another peer. */
     call(&p, "b.ring.test");
     assert_false(tls_session_resumed(p.c));
