@@ -19,7 +19,7 @@
 enum {
     SENDS_MAX = 8,         /* to one endpoint at a time */
     BACKOFF_MIN_MS = 500,
-    BACKOFF_MAX_MS = 30000,
+    BACKOFF_MAX_MS = 5000, /* so long after its return an endpoint is found to be back */
     AFTER_MAX_MS = 300000, /* the longest Retry-After that is obeyed */
     TICK_MS = 1000,
 };

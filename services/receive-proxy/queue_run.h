@@ -4,7 +4,7 @@
  * Each component has one queue (spool.h is its core): in memory, or on disk in segments that
  * are synced before a producer hears of success; what comes while one sync runs shares the
  * next. The thread belongs to the queues alone: it writes, syncs, reads and sends. An endpoint
- * that fails is left alone for a backoff of at most 30 s and then tried with one request;
+ * that fails is left alone for a backoff of at most 5 s and then tried with one request;
  * Retry-After is honoured.
  *
  * Order of making: thread (loop, client, flow_thread_init), queues_init(), receivers. Of
