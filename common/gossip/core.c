@@ -66,6 +66,12 @@ static size_t take(void *arg, size_t budget, size_t overhead, size_t members, bc
     return kv_take(c->kv, budget, overhead, members, fn, fn_arg);
 }
 
+static size_t queued(void *arg)
+{
+    const struct gossip_core *c = arg;
+    return kv_queued_local(c->kv) + kv_queued_gossip(c->kv);
+}
+
 int gossip_core_init(struct gossip_core **out, const struct gossip_core_config *config,
                      const struct log *log, struct gossip_time now, struct err *err)
 {
@@ -79,7 +85,8 @@ int gossip_core_init(struct gossip_core **out, const struct gossip_core_config *
                                     .on_message = on_message,
                                     .put_state = put_state,
                                     .on_state = on_state,
-                                    .take = take};
+                                    .take = take,
+                                    .queued = queued};
     int rc = kv_init(&c->kv, &config->kv, log);
     if (rc == 0)
         rc = join_init(&c->join, &config->join, &c->rng, now.mono);

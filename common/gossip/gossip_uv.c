@@ -18,6 +18,9 @@
 #include "net/tls.h"
 
 enum {
+    UNSENT_MS = 200,        /* between looks at packets that wait for a place */
+    LOOK_MS = 5000,         /* metrics and status are no older */
+    LOOK_JOINING_MS = 500,  /* while we are not joined */
     LAST_PACKETS_MS = 1000, /* wait for packets that are on their way when all is told */
     WAITING_LOG_MS = 15000, /* between lines that say that we have not joined */
     PATIENCE_MS = 2000,     /* before the first one: a cluster may be starting as a whole */
@@ -131,6 +134,11 @@ static void pump(struct gossip *g)
     if (!g->started)
         return;
     mono_ms due = gossip_core_due(g->core), now = loop_now(g->loop);
+    bool joined = join_is_joined(gossip_core_join(g->core));
+    mono_ms look = now + (transport_unsent(g->transport) > 0 ? UNSENT_MS
+                          : joined                           ? LOOK_MS
+                                                             : LOOK_JOINING_MS);
+    due = due < look ? due : look;
     loop_timer_start(g->timer, due > now ? (uint64_t)(due - now) : 0, 0);
 }
 
@@ -209,6 +217,7 @@ static void on_bytes(void *arg, uint32_t stream, struct str bytes)
     struct gossip *g = arg;
     gossip_core_on_bytes(g->core, stream, bytes, now_of(g));
     pump(g);
+    publish(g); /* whether we have joined */
 }
 
 static void on_end(void *arg, uint32_t stream, int code)
@@ -216,6 +225,7 @@ static void on_end(void *arg, uint32_t stream, int code)
     struct gossip *g = arg;
     gossip_core_on_end(g->core, stream, code, now_of(g));
     pump(g);
+    publish(g); /* whether we have joined */
 }
 
 static const struct transport_events transport_events = {.on_packet = on_packet,

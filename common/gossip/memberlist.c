@@ -183,10 +183,20 @@ static mono_ms step(mono_ms due, mono_ms interval, mono_ms now)
     return due > now ? due : now + interval;
 }
 
+static bool has_news(const struct memberlist *ml)
+{
+    return bcast_count(ml->queue) > 0 || ml->delegate.queued == NULL ||
+           ml->delegate.queued(ml->delegate.arg) > 0;
+}
+
 void memberlist_tick(struct memberlist *ml, mono_ms now)
 {
     ASSERT(now >= ml->now);
     ml->now = now;
+    if (ml->idle && ml->next_gossip < now) { /* nobody ticked: on with the same grid */
+        mono_ms interval = ml->cfg.gossip_interval_ms;
+        ml->next_gossip += (now - ml->next_gossip + interval - 1) / interval * interval;
+    }
     members_tick(ml->members, now);
     ml_probe_tick(ml);
     ml_streams_tick(ml);
@@ -203,6 +213,7 @@ void memberlist_tick(struct memberlist *ml, mono_ms now)
         ml->next_gossip = step(ml->next_gossip, ml->cfg.gossip_interval_ms, now);
         ml_gossip(ml);
     }
+    ml->idle = !has_news(ml);
     ml_watch_reach(ml);
 }
 
@@ -213,7 +224,9 @@ static mono_ms earlier(mono_ms a, mono_ms b)
 
 mono_ms memberlist_due(const struct memberlist *ml)
 {
-    mono_ms due = earlier(ml->next_gossip, earlier(ml->next_probe, ml->next_pushpull));
+    mono_ms due = earlier(ml->next_probe, ml->next_pushpull);
+    if (has_news(ml))
+        due = earlier(due, ml->next_gossip);
     due = earlier(due, earlier(ml_probe_due(ml), ml_streams_due(ml)));
     return earlier(due, members_due(ml->members));
 }

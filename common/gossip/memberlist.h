@@ -72,6 +72,9 @@ struct memberlist_delegate {
     /* As bcast_take() over the delegate's own queues, `members` for the transmit limit. */
     size_t (*take)(void *arg, size_t budget, size_t overhead, size_t members, bcast_fn fn,
                    void *fn_arg);
+    /* Messages that take() has to hand out; NULL: always some. While nothing is to be told, gossip
+     * needs no ticks. */
+    size_t (*queued)(void *arg);
 };
 
 /* Encryption, which dskit never uses. `aad` is authenticated along. All fields 0: none. */

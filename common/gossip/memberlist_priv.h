@@ -97,6 +97,7 @@ struct memberlist {
     struct probe probe;
     size_t probe_at;
     mono_ms next_gossip, next_probe, next_pushpull;
+    bool idle; /* nothing was to be told at the last tick */
     mono_ms now;
     uint64_t leave_id; /* broadcast of our leaving */
     struct memberlist_seal seal; /* .seal NULL: none */

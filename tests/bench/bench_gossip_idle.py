@@ -10,6 +10,7 @@ gossip, probes and exchanges of state. Without Go 1.25 or the module proxy only 
 """
 
 import argparse
+import glob
 import json
 import os
 import shutil
@@ -21,7 +22,6 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FLAGS = ["-memberlist.randomize-node-name=false", "-memberlist.rejoin-interval=1m", "-memberlist.max-concurrent-writes=3"]
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 def ports(count):
@@ -53,9 +53,12 @@ class Member:
         return self.answer()
 
     def cpu_s(self):
-        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
-            fields = f.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        """Of all threads; schedstat counts nanoseconds, where /proc/PID/stat has ticks of 10 ms."""
+        total = 0
+        for path in glob.glob(f"/proc/{self.process.pid}/task/*/schedstat"):
+            with open(path, encoding="ascii") as f:
+                total += int(f.read().split()[0])
+        return total / 1e9
 
     def memory(self):
         """Anonymous memory in kB."""
@@ -102,11 +105,12 @@ def go_peer(tmp):
     """dskit's member, or None without a Go that can build it."""
     go = shutil.which("go") or "/usr/local/go/bin/go"
     binary = os.path.join(tmp, "gossip-peer")
+    source = os.path.join(tmp, "src")
+    shutil.copytree(os.path.join(ROOT, "tests", "interop", "gossip-peer"), source)
     try:
-        p = subprocess.run([go, "build", "-o", binary, "."], cwd=os.path.join(ROOT, "tests", "interop", "gossip-peer"),
-                           env=dict(os.environ, GOTOOLCHAIN="local", GOFLAGS="-mod=mod"), capture_output=True,
-                           text=True, timeout=600, check=False)
-    except OSError:
+        p = subprocess.run([go, "build", "-o", binary, "."], cwd=source, env=dict(os.environ, GOFLAGS="-mod=mod"),
+                           capture_output=True, text=True, timeout=600, check=False)
+    except (OSError, subprocess.TimeoutExpired):
         return None
     return binary if p.returncode == 0 else None
 

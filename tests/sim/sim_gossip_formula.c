@@ -33,7 +33,7 @@ static uint64_t passed, failed;
 
 /* One change on its way. */
 struct watch {
-    int64_t at_s;
+    int64_t at_s, changes;
     mono_ms made, all, first_dead;
     uint32_t arrived, of; /* of: whose entry; whose death */
     bool *has;
@@ -85,7 +85,7 @@ static int write_own(void *arg, void **value)
 static void make_change(struct world *w, struct watch *s)
 {
     s->of = world_any(w);
-    s->at_s = WORLD_WALL0_S + w->now / 1000 + 1;
+    s->at_s = WORLD_WALL0_S + 100000 + ++s->changes; /* newer than any before */
     s->made = w->now;
     s->arrived = 0;
     s->all = MONO_NEVER;
