@@ -23,7 +23,9 @@ struct finder {
      * ERR_INVAL (an entry it does not know), ERR_NOMEM. */
     int (*watch)(struct finder *f, struct finder_watch **out, struct str entry,
                  finder_set_fn fn, void *arg, struct err *err);
-    /* After it returned, fn is not called any more. */
+    /* After it returned, fn is not called any more. On any thread, as the last item of an old
+     * configuration ends where it ends; main may be waiting for that thread, so use a lock of the
+     * finder's own and do not wait for another loop. */
     void (*unwatch)(struct finder *f, struct finder_watch *w);
 };
 

@@ -1,6 +1,6 @@
 /* Segments of the receive-proxy's queue, and the requests in them, from any bytes: as a segment, as
- * a request, and as a run of (u8 length, body) whose checksums are made to fit. What is read must be
- * written again as it was. */
+ * a request, and as a run of (u8 length, body) whose checksums are made to fit. What is read must
+ * be written again as it was. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

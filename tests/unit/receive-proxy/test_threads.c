@@ -122,37 +122,28 @@ static unsigned arrivals(const struct peer *p, const char *body)
     return n;
 }
 
-static void every_promise_is_kept_across_threads_and_configurations(void **state)
+/* The world's queues, on a loop. */
+static void make_queues(struct world *w, struct loop *loop)
 {
-    struct world *w = mem_zalloc(sizeof *w);
-    struct all *all = mem_zalloc(sizeof *all);
-    struct memdisk *disk = memdisk_new();
-    struct loop *queue_loop = NULL;
-    (void)state;
-    pthread_mutex_init(&all->lock, NULL);
-    world_init(w, memdisk_io(disk));
-    /* The queues get a thread of their own. */
     struct http_client_config config = {0};
-    queues_free(&w->queues);
-    http_client_free(&w->queue_client);
-    flow_thread_reset(&w->queue_thread);
-    assert_int_equal(loop_init(&queue_loop, "queue", NULL), 0);
-    assert_int_equal(http_client_init(&w->queue_client, queue_loop, &config, NULL), 0);
-    assert_int_equal(flow_thread_init(&w->queue_thread, queue_loop, w->queue_client, 1), 0);
-    w->log.sink = NULL; /* the test's is for one thread */
+    assert_int_equal(http_client_init(&w->queue_client, loop, &config, NULL), 0);
+    assert_int_equal(flow_thread_init(&w->queue_thread, loop, w->queue_client, 1), 0);
     assert_int_equal(queues_init(&w->queues, &w->queue_thread, w->io, &w->queue_metrics, &w->log,
                                  1),
                      0);
-    assert_int_equal(loop_start(queue_loop, NULL), 0);
     w->write.queues = w->queues;
-    w->settings.queue.enabled = true;
-    w->settings.queue.dir = STR("/q");
-    w->endpoints[0].max_backoff_retries = 2;
-    w->peers[0].usual.status = 503;
-    world_start(w);
-    all->receiver = w->receiver;
-    for (unsigned i = 0; i < SENDERS; i++)
-        start_sender(all, i);
+}
+
+static void drop_queues(struct world *w)
+{
+    queues_stop(w->queues);
+    http_client_free(&w->queue_client);
+    queues_free(&w->queues);
+}
+
+/* Until all items have ended: the receiver answers 503, the configuration is replaced. */
+static void reload_until_all_ended(struct world *w, struct all *all)
+{
     unsigned turn = 0;
     mono_ms limit = clock_mono_ms() + 60000;
     while (ended(all) < SENDERS * ITEMS && clock_mono_ms() < limit) {
@@ -168,17 +159,17 @@ static void every_promise_is_kept_across_threads_and_configurations(void **state
         peer_forget(&w->peers[0]); /* room for more */
     }
     assert_int_equal(ended(all), SENDERS * ITEMS);
-    for (unsigned i = 0; i < SENDERS; i++)
-        stop_sender(&all->senders[i]);
-    for (unsigned i = 0; i < SENDERS; i++)
-        for (unsigned k = 0; k < ITEMS; k++)
-            assert_true(all->senders[i].good[k]); /* the disk has every one of them */
-    /* The receiver is well again: all arrive, each once. */
+}
+
+/* The receiver is well again: all arrive, each once. */
+static void all_arrive_once(struct world *w, struct all *all)
+{
     static unsigned got[SENDERS][ITEMS];
+    unsigned total = 0;
+    mono_ms limit = clock_mono_ms() + 60000;
     memset(got, 0, sizeof got);
     peer_forget(&w->peers[0]);
     w->peers[0].usual.status = 200;
-    unsigned total = 0;
     while (total < SENDERS * ITEMS && clock_mono_ms() < limit) {
         loop_turn(w->loop, 5);
         for (unsigned i = 0; i < SENDERS; i++)
@@ -192,21 +183,46 @@ static void every_promise_is_kept_across_threads_and_configurations(void **state
     for (unsigned i = 0; i < SENDERS; i++)
         for (unsigned k = 0; k < ITEMS; k++)
             assert_int_equal(got[i][k], 1);
+}
+
+static void every_promise_is_kept_across_threads_and_configurations(void **state)
+{
+    struct world *w = mem_zalloc(sizeof *w);
+    struct all *all = mem_zalloc(sizeof *all);
+    struct memdisk *disk = memdisk_new();
+    struct loop *queue_loop = NULL;
+    (void)state;
+    pthread_mutex_init(&all->lock, NULL);
+    world_init(w, memdisk_io(disk));
+    drop_queues(w); /* they get a thread of their own */
+    flow_thread_reset(&w->queue_thread);
+    w->log.sink = NULL; /* the test's is for one thread */
+    assert_int_equal(loop_init(&queue_loop, "queue", NULL), 0);
+    make_queues(w, queue_loop);
+    assert_int_equal(loop_start(queue_loop, NULL), 0);
+    w->settings.queue.enabled = true;
+    w->settings.queue.dir = STR("/q");
+    w->endpoints[0].max_backoff_retries = 2;
+    w->peers[0].usual.status = 503;
+    world_start(w);
+    all->receiver = w->receiver;
+    for (unsigned i = 0; i < SENDERS; i++)
+        start_sender(all, i);
+    reload_until_all_ended(w, all);
+    for (unsigned i = 0; i < SENDERS; i++)
+        stop_sender(&all->senders[i]);
+    for (unsigned i = 0; i < SENDERS; i++)
+        for (unsigned k = 0; k < ITEMS; k++)
+            assert_true(all->senders[i].good[k]); /* the disk has every one of them */
+    all_arrive_once(w, all);
     receiver_release(all->receiver);
     w->receiver = NULL;
-    queues_stop(w->queues);
-    http_client_free(&w->queue_client);
-    queues_free(&w->queues);
+    drop_queues(w);
     loop_stop(queue_loop);
     loop_join(queue_loop);
     flow_thread_reset(&w->queue_thread);
     loop_free(&queue_loop);
-    /* What world_stop() expects to find. */
-    assert_int_equal(http_client_init(&w->queue_client, w->loop, &config, NULL), 0);
-    assert_int_equal(flow_thread_init(&w->queue_thread, w->loop, w->queue_client, 1), 0);
-    assert_int_equal(queues_init(&w->queues, &w->queue_thread, w->io, &w->queue_metrics, &w->log,
-                                 1),
-                     0);
+    make_queues(w, w->loop); /* what world_stop() expects to find */
     world_stop(w);
     pthread_mutex_destroy(&all->lock);
     memdisk_free(&disk);
