@@ -40,11 +40,19 @@ static int run_join(struct alloy_call *c, struct alloy_value *out)
     return alloy_take_string(c->ev, &b, out);
 }
 
-/* Where `needle` (not empty) first stands in s, or SIZE_MAX. */
+/* Where `needle` (not empty) first stands in s, or SIZE_MAX. The windows grow, so that the cost
+ * is that of the way to it, also where memmem() is instrumented. */
 static size_t find_text(struct str s, struct str needle)
 {
-    const char *at = s.len == 0 ? NULL : memmem(s.data, s.len, needle.data, needle.len);
-    return at == NULL ? SIZE_MAX : (size_t)(at - s.data);
+    size_t window = needle.len * 2 > 256 ? needle.len * 2 : 256;
+    for (;; window *= 4) {
+        size_t n = window < s.len ? window : s.len;
+        const char *at = n == 0 ? NULL : memmem(s.data, n, needle.data, needle.len);
+        if (at != NULL)
+            return (size_t)(at - s.data);
+        if (n == s.len)
+            return SIZE_MAX;
+    }
 }
 
 static size_t rune_size(struct str s)
@@ -60,7 +68,7 @@ static int run_replace(struct alloy_call *c, struct alloy_value *out)
     struct str rest = arg(c, 0), from = arg(c, 1), to = arg(c, 2);
     if (from.len == 0)
         buf_str(&b, to);
-    while (rest.len > 0) {
+    while (rest.len > 0 && b.error == 0) {
         size_t n = from.len == 0 ? rune_size(rest) : find_text(rest, from);
         bool found = n != SIZE_MAX;
         buf_str(&b, str_head(rest, n));
