@@ -25,7 +25,7 @@ struct segment {
     struct list link;
     uint64_t id, size;
     uint64_t live; /* data records that are needed */
-    struct store_file *file; /* of the newest, and of those that were read */
+    struct store_file *file; /* of the newest */
 };
 
 struct seglog {
@@ -68,6 +68,13 @@ static struct segment *find(const struct seglog *l, uint64_t id)
             return s;
     }
     return NULL;
+}
+
+static void close_file(struct seglog *l, struct segment *s)
+{
+    if (s->file != NULL)
+        l->io->close(l->io->self, s->file);
+    s->file = NULL;
 }
 
 /* --- reading --------------------------------------------------------------------------- */
@@ -121,6 +128,8 @@ int seglog_read(struct seglog *l, const struct seg_ref *ref, struct buf *out)
     if (p == NULL)
         return ERR_NOMEM;
     rc = l->io->read_at(l->io->self, s->file, ref->offset, p, want, &got);
+    if (!l->newest_is_open || s != newest(l))
+        close_file(l, s); /* a long queue has many segments */
     if (rc != 0)
         return rc;
     if (got != want || get_le(p, 4) != ref->size ||
@@ -280,13 +289,6 @@ int seglog_open(struct seglog **out, const struct store_io *io, struct str dir,
     }
     *out = l;
     return 0;
-}
-
-static void close_file(struct seglog *l, struct segment *s)
-{
-    if (s->file != NULL)
-        l->io->close(l->io->self, s->file);
-    s->file = NULL;
 }
 
 void seglog_close(struct seglog **lp)

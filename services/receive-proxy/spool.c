@@ -10,7 +10,7 @@ enum {
     SEGMENT_MAX = 16 << 20,
     SEGMENT_MIN = 64 << 10,
     SEGMENTS = 8,               /* that a full spool has at least */
-    COUNT_MAX = 1000000,
+    COUNT_MAX = 250000,         /* an item of a queue on disk takes 200 bytes of memory */
 };
 
 struct lane {
