@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../../lib/certs.h"
 #include "answer.h"
+#include "base/rng.h"
 #include "push.msg.h"
 
 static int set_up(void **state)
@@ -290,6 +292,78 @@ static void who_we_are_is_told_in_every_way(void **state)
     unlink(path);
 }
 
+/* A receiver that wants certificates of `ca`. */
+static void make_secure(struct world *w, struct tcp_tls *tls, const char *dir, struct cert *ca,
+                        struct rng *rng)
+{
+    char paths[3][200];
+    struct cert cert;
+    cert_make(&cert, ca, &(struct cert_spec){.subject = "CN=r", .ip = "127.0.0.1"}, rng);
+    const char *const texts[3] = {ca->cert, cert.cert, cert.key};
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(paths[i], sizeof paths[i], "%s/%d", dir, i);
+        cert_write(paths[i], texts[i]);
+    }
+    struct tls_config config = {.ca_path = paths[0],
+                                .cert_path = paths[1],
+                                .key_path = paths[2],
+                                .server_name = "",
+                                .cipher_suites = "",
+                                .min_version = "",
+                                .client_auth = true};
+    assert_int_equal(tls_init(&tls->tls, &config, NULL, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(unlink(paths[i]), 0);
+    peer_reset(&w->peers[0]);
+    peer_init(&w->peers[0], w->loop, tls);
+    (void)snprintf(w->urls[0], sizeof w->urls[0], "https://%s", peer_address(&w->peers[0]));
+    w->endpoints[0].url = str_c(w->urls[0]);
+}
+
+static void a_renewed_certificate_is_used_without_a_new_configuration(void **state)
+{
+    struct world *w = *state;
+    struct tcp_tls tls = {0};
+    struct cert ca, other, good, bad;
+    struct rng rng;
+    char dir[] = "/tmp/emberring-mtls-XXXXXX", cert[100], key[100];
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(cert, sizeof cert, "%s/cert", dir);
+    (void)snprintf(key, sizeof key, "%s/key", dir);
+    rng_seed(&rng, 5);
+    cert_make_ca(&ca, "CN=ca", &rng);
+    cert_make_ca(&other, "CN=other", &rng);
+    cert_make(&good, &ca, &(struct cert_spec){.subject = "CN=g", .dns = "g"}, &rng);
+    cert_make(&bad, &other, &(struct cert_spec){.subject = "CN=b", .dns = "b"}, &rng);
+    make_secure(w, &tls, dir, &ca, &rng);
+    cert_write(cert, bad.cert);
+    cert_write(key, bad.key);
+    w->endpoints[0].max_backoff_retries = 1;
+    w->endpoints[0].tls.ca_pem = str_c(ca.cert);
+    w->endpoints[0].tls.cert_file = str_c(cert);
+    w->endpoints[0].tls.key_file = str_c(key);
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "p")->failed, 1);
+    cert_write(cert, good.cert);
+    cert_write(key, good.key);
+    mono_ms limit = clock_mono_ms() + 20000; /* the files are looked at each second */
+    while (w->peers[0].count == 0 && clock_mono_ms() < limit)
+        world_ask(w, FLOW_PUSH, "p");
+    assert_int_equal(world_ask(w, FLOW_PUSH, "p")->stored, 1);
+    assert_int_equal(w->peers[0].count, 2);
+    unlink(cert);
+    unlink(key);
+    rmdir(dir);
+    receiver_release(w->receiver);
+    w->receiver = NULL;
+    http_client_free(&w->client);
+    struct http_client_config none = {0};
+    assert_int_equal(http_client_init(&w->client, w->loop, &none, NULL), 0);
+    peer_reset(&w->peers[0]);
+    peer_init(&w->peers[0], w->loop, NULL);
+    tls_free(&tls.tls);
+}
+
 static void a_file_that_is_gone_is_named(void **state)
 {
     struct world *w = *state;
@@ -420,6 +494,7 @@ int main(void)
         TEST(bad_labels_are_refused_before_anything_is_sent),
         TEST(without_endpoints_everything_is_taken),
         TEST(who_we_are_is_told_in_every_way),
+        TEST(a_renewed_certificate_is_used_without_a_new_configuration),
         TEST(a_file_that_is_gone_is_named),
         TEST(addresses_take_turns_and_one_that_refuses_is_passed_over),
         TEST(members_of_the_ring_are_called_by_their_addresses),
