@@ -7,7 +7,7 @@
  *   spread   1,000 whole members in virtual time (tests/lib/gossip_world.h): when a change has
  *            arrived at the members, 99th percentile and last; delays 1 to 5 ms, no loss and 1 %
  *
- *   bench_gossip [--smoke] [--only merge,state,flood,spread] */
+ *   bench_gossip [--smoke] [--only merge,state,flood,spread] [--members 1000] */
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -27,6 +27,7 @@ enum { TOKENS = 128 };
 
 static const struct str key = STR_INIT("collectors/ring");
 static uint32_t instances = 1000;
+static uint32_t members = 1000; /* of `spread` */
 static bool smoke;
 
 static void die_unless(bool ok, const char *what)
@@ -354,7 +355,7 @@ static void bench_spread(uint32_t loss)
 {
     static struct spread s;
     s = (struct spread){.count = 0};
-    uint32_t nodes = smoke ? 60 : 1000, changes = smoke ? 10 : CHANGES;
+    uint32_t nodes = smoke ? 60 : members, changes = smoke ? 10 : CHANGES;
     instances = nodes;
     world_init(&s.w, 1, nodes);
     s.has = mem_calloc((size_t)nodes * CHANGES, sizeof *s.has);
@@ -400,6 +401,8 @@ int main(int argc, char **argv)
         smoke = smoke || strcmp(argv[i], "--smoke") == 0;
         if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
             only = argv[++i];
+        else if (strcmp(argv[i], "--members") == 0 && i + 1 < argc)
+            members = (uint32_t)strtoul(argv[++i], NULL, 10);
     }
     if (strstr(only, "merge") != NULL) {
         bench_merge();

@@ -168,8 +168,8 @@ static void run_grid(const struct grid *g)
 
 int main(int argc, char **argv)
 {
-    struct grid part = {{1, 8, 16}, {1024, 8192, 32768}, 3, 3, 1, 1, false};
-    struct grid small = {{8, 16}, {8192}, 2, 1, 1, 1, false};
+    struct grid part = {{8, 16}, {8192, 32768}, 2, 2, 1, 1, false};
+    struct grid small = {{16}, {16384}, 1, 1, 1, 1, false};
     struct grid whole = {{1, 2, 4, 8, 12, 16},
                          {64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768},
                          6,

@@ -119,6 +119,26 @@ static void once_joined_the_list_is_joined_anew_at_the_interval(void **state)
     join_free(&j);
 }
 
+/* The seed that does not answer may be on the other side of a partition. */
+static void with_a_seed_that_does_not_answer_the_next_round_is_sooner(void **state)
+{
+    (void)state;
+    struct join *j = joiner(2);
+    assert_int_equal(round_of(j, true, 0, true), 2);
+    mono_ms first = join_due(j), due = 0;
+    struct gossip_addr to;
+    uint64_t tag = 0;
+    for (int i = 0; i < 2; i++) {
+        assert_true(join_next(j, false, first, &to, &tag));
+        join_done(j, tag, i == 0, first);
+    }
+    due = join_due(j);
+    assert_true(due >= first + 10000 && due <= first + 20000);
+    assert_int_equal(round_of(j, false, due, true), 2);
+    assert_int_equal(join_due(j), due + 60000); /* both are there again */
+    join_free(&j);
+}
+
 static void who_finds_itself_alone_does_not_wait_for_the_interval(void **state)
 {
     (void)state;
@@ -238,6 +258,7 @@ int main(void)
         cmocka_unit_test(rounds_go_on_with_longer_pauses_for_ever),
         cmocka_unit_test(one_seed_is_tried_at_a_time_and_one_that_never_answers_is_left),
         cmocka_unit_test(once_joined_the_list_is_joined_anew_at_the_interval),
+        cmocka_unit_test(with_a_seed_that_does_not_answer_the_next_round_is_sooner),
         cmocka_unit_test(who_finds_itself_alone_does_not_wait_for_the_interval),
         cmocka_unit_test(with_names_that_have_no_address_one_is_not_joined_and_tries_on),
         cmocka_unit_test(the_same_seeds_again_do_not_disturb_a_round),

@@ -543,6 +543,62 @@ static void without_memory_nothing_leaks(void **state)
     buf_reset(&bytes);
 }
 
+static size_t nothing_queued(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void hear_of(struct memberlist *t, uint8_t last, mono_ms now)
+{
+    struct gossip_addr a = addr(last);
+    struct buf msg = {0};
+    char name[2] = {(char)('a' + last), '\0'};
+    struct msg_alive alive = {.incarnation = 1,
+                              .node = str_c(name),
+                              .ip = gossip_addr_ip(&a),
+                              .port = a.port,
+                              .vsn = str_of(member_vsn, MEMBER_VSN_SIZE)};
+    msg_put_alive(&msg, &alive);
+    memberlist_on_packet(t, &a, buf_view(&msg), now);
+    buf_reset(&msg);
+}
+
+/* Tick when it is due; how many packets went out. */
+static unsigned packets_of(struct memberlist *t, mono_ms now)
+{
+    struct memberlist_action a;
+    unsigned count = 0;
+    memberlist_tick(t, now);
+    for (; memberlist_next(t, &a); count++)
+        buf_reset(&a.bytes);
+    return count;
+}
+
+static void with_nothing_to_tell_gossip_sleeps_and_keeps_its_beat(void **state)
+{
+    (void)state;
+    struct memberlist_delegate quiet = {.queued = nothing_queued};
+    struct memberlist_config c = config("quiet", 9);
+    struct memberlist *t = NULL;
+    c.probe_interval_ms = c.pushpull_interval_ms = 0;
+    assert_int_equal(memberlist_init(&t, &c, &quiet, &rng, NULL, 0, NULL), 0);
+    hear_of(t, 2, 0);
+    mono_ms now = memberlist_due(t);
+    assert_int_equal(now, 200);
+    for (; now != MONO_NEVER; now = memberlist_due(t)) {
+        assert_true(now <= 10000);
+        (void)packets_of(t, now);
+    }
+    assert_int_equal(memberlist_queued(t), 0);
+    hear_of(t, 3, 10050);
+    assert_true(memberlist_due(t) <= 10050);
+    assert_int_equal(packets_of(t, 10050), 0);
+    assert_int_equal(memberlist_due(t), 10200);
+    assert_int_equal(packets_of(t, 10200), 2);
+    memberlist_free(&t);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -563,6 +619,7 @@ int main(void)
         T(silent_streams_end_and_are_bounded),
         T(a_join_tells_how_it_went),
         T(leaving_is_told_before_it_is_over),
+        T(with_nothing_to_tell_gossip_sleeps_and_keeps_its_beat),
         T(without_memory_nothing_leaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
