@@ -296,7 +296,7 @@ static void who_we_are_is_told_in_every_way(void **state)
 static void make_secure(struct world *w, struct tcp_tls *tls, const char *dir, struct cert *ca,
                         struct rng *rng)
 {
-    char paths[3][200];
+    static char paths[3][200]; /* the settings of TLS borrow them */
     struct cert cert;
     cert_make(&cert, ca, &(struct cert_spec){.subject = "CN=r", .ip = "127.0.0.1"}, rng);
     const char *const texts[3] = {ca->cert, cert.cert, cert.key};
