@@ -10,8 +10,8 @@
  * median of the whole is (2 ln n - ln ln 2) / r, with r = nodes / interval without delay and
  * r e^(rd) = nodes / interval with a delay of d.
  * Death: one of n - 1 probers meets it after (n - 1)(1 - 2^(-1/(n - 1))) intervals (the median of
- * the least of n - 1 places in as long a round), waits one interval for the answer, and suspects for
- * suspicion_mult x max(1, log10 n) intervals: others find the same long before and confirm.
+ * the least of n - 1 places in as long a round), waits one interval for the answer, and suspects
+ * for suspicion_mult x max(1, log10 n) intervals: others find the same long before and confirm.
  * Medians over the seeds must be within 10 % of these. gossip-interval, gossip-nodes,
  * pullpush-interval and retransmit-factor move the 99th percentile of a change's arrival. */
 #include <inttypes.h>
