@@ -21,16 +21,19 @@ enum { LOOK_EVERY_MS = 30000 };
 struct page_frame node_frame(const struct node *n, const char *title, const char *path,
                              wall_ms now)
 {
-    bool named = n->gossip_settings.node_name[0] != '\0';
+    const char *name = n->gossip_settings.node_name;
+    struct str who = name[0] != '\0'   ? str_c(name)
+                     : n->gossip != NULL ? gossip_name(n->gossip)
+                                         : str_c(n->http_addr);
     return (struct page_frame){.title = title,
                                .path = path,
                                .folder = app_page.folder,
-                               .who = named ? str_c(n->gossip_settings.node_name)
-                                            : gossip_name(n->gossip),
+                               .who = who,
                                .version = app_version(),
                                .now = now,
                                .age_ms = -1,
-                               .explore = n->priv->explore};
+                               .explore = n->priv->explore,
+                               .alone = n->gossip == NULL};
 }
 
 int64_t node_ring_age(const struct node *n, const struct node_ring *ring, wall_ms now)
@@ -214,18 +217,9 @@ static void on_members(void *arg, struct http_req *req)
     loop_post(n->main, &j->work, show, j);
 }
 
-static void on_file(void *arg, struct http_req *req)
-{
-    (void)arg;
-    page_files_reply(&app_page, req);
-}
-
 int node_register_members(struct node *n, struct err *err)
 {
     struct http_route page = {
         .path = "/memberlist", .methods = HTTP_GET, .handler = on_members, .arg = n};
-    struct http_route files = {
-        .path = "/static/*", .label = "page", .methods = HTTP_GET, .handler = on_file};
-    int rc = node_page(n, &page, err);
-    return rc != 0 ? rc : node_page(n, &files, err);
+    return node_page(n, &page, err);
 }

@@ -189,6 +189,15 @@ void page_link(const struct page_frame *f, const char *path, struct buf *out)
     buf_c(out, path[1] == '\0' ? "./" : path + 1);
 }
 
+bool page_is_there(const struct page_frame *f, const char *path)
+{
+    static const char *const of_gossip[] = {"/ring", "/distributor/ring", "/memberlist"};
+    for (size_t i = 0; f->alone && i < sizeof of_gossip / sizeof *of_gossip; i++)
+        if (strcmp(path, of_gossip[i]) == 0)
+            return false;
+    return true;
+}
+
 /* Shapes of states: each is told by its shape and its word, not by its colour alone. */
 static const char glyphs[] =
     "<svg class=\"defs\" aria-hidden=\"true\"><defs>"
@@ -232,6 +241,8 @@ static void put_tabs(const struct page_frame *f, struct buf *out)
                strcmp(f->path, "/admin") == 0 && !f->explore ? " aria-current=\"page\"" : "",
                f->explore ? "Explore" : "Index");
     for (size_t i = 0; i < sizeof tabs / sizeof *tabs; i++) {
+        if (!page_is_there(f, tabs[i].path))
+            continue;
         buf_c(out, "<a href=\"");
         page_link(f, tabs[i].path, out);
         buf_printf(out, "\"%s>%s</a>",

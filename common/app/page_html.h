@@ -25,6 +25,7 @@ struct page_frame {
     wall_ms now;
     int64_t age_ms; /* of the view; negative: not known */
     bool explore;   /* "/" is a page of the role's own */
+    bool alone;     /* without gossip: no rings, no members */
 };
 
 /* Append everything before and behind the contents of <main>. */
@@ -33,6 +34,9 @@ void page_close(struct buf *out);
 
 /* Append the way from this page to another path of the same server: "../ring". */
 void page_link(const struct page_frame *f, const char *path, struct buf *out);
+
+/* Does this process have that page? */
+bool page_is_there(const struct page_frame *f, const char *path);
 
 /* Does a POST come from a page of somebody else? Judged by what browsers say: Sec-Fetch-Site, else
  * whether Origin names our Host. Programs send neither and are let in. data NULL: absent. */

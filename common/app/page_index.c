@@ -24,6 +24,8 @@ void page_index_html(const struct page_frame *f, const char *role, const char *r
     html_str(out, str_c(revision));
     buf_c(out, "</span></div>\n<div class=\"wide\"><table class=\"tight index\"><tbody>\n");
     for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        if (!page_is_there(f, links[i].path))
+            continue;
         buf_c(out, "<tr><td><a href=\"");
         page_link(f, links[i].path, out);
         buf_printf(out, "\">%s</a></td><td class=\"mono\">%s</td><td "

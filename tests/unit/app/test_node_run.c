@@ -25,6 +25,7 @@ struct world {
     _Atomic(struct http_req *) held;
     bool fail_start;
     const char *mode; /* of the admin server */
+    bool observer;    /* and without -memberlist.join */
     uint16_t admin;   /* its port */
 };
 
@@ -73,7 +74,8 @@ static void init(struct world *w)
                     "-server.workers=1", "-admin-server.http-listen-port=0", mode, NULL};
     snprintf(mode, sizeof mode, "-admin-server.mode=%s", w->mode == NULL ? "disabled" : w->mode);
     struct http_route route = {.path = "/hold", .methods = HTTP_GET, .handler = hold, .arg = w};
-    node_init(&w->node, &(struct node_role){.name = "tester"}, 10, argv);
+    struct node_role role = {.name = "tester", .observer = w->observer};
+    node_init(&w->node, &role, 10, argv);
     assert_non_null(w->node);
     assert_int_equal(http_server_route(w->node->http, &route, NULL), 0);
     w->port = http_server_addr(w->node->http).port;
@@ -236,6 +238,33 @@ static void an_exclusive_admin_server_has_the_pages_alone(void **state)
     assert_int_equal(atomic_load(&w.status), 0);
 }
 
+static void a_role_without_gossip_has_pages_without_rings(void **state)
+{
+    struct world w = {.observer = true, .is_ready = true};
+    struct raw r;
+    (void)state;
+    init(&w);
+    UNTIL(atomic_load(&w.started));
+    assert_int_equal(get(&w, "/admin", &r), 200);
+    assert_true(has(&r, "answered by <b>127.0.0.1:"));
+    assert_true(has(&r, "/api/v1/status/config"));
+    assert_false(has(&r, "ring\">") || has(&r, "memberlist"));
+    struct str style = buf_view(&r.body);
+    while (style.len > 0 && !str_starts_with(style, STR("static/")))
+        style = str_skip(style, 1);
+    char path[128];
+    snprintf(path, sizeof path, "/%.*s", STR_ARG(str_head(style, str_find(style, '"'))));
+    raw_close(&r);
+    assert_int_equal(status_of(w.port, path), 200);
+    assert_int_equal(status_of(w.port, "/ready"), 200);
+    assert_int_equal(status_of(w.port, "/metrics"), 200);
+    assert_int_equal(status_of(w.port, "/ring"), 404);
+    assert_int_equal(status_of(w.port, "/memberlist"), 404);
+    node_quit(w.node, 0);
+    end(&w);
+    assert_int_equal(atomic_load(&w.status), 0);
+}
+
 static void what_cannot_be_configured_does_not_run(void **state)
 {
     struct node *n = NULL;
@@ -262,6 +291,7 @@ int main(void)
         cmocka_unit_test(an_additional_admin_server_has_the_pages_too),
         cmocka_unit_test(an_exclusive_admin_server_has_the_pages_alone),
         cmocka_unit_test(a_role_that_cannot_start_ends_the_process_with_1),
+        cmocka_unit_test(a_role_without_gossip_has_pages_without_rings),
         cmocka_unit_test(what_cannot_be_configured_does_not_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
