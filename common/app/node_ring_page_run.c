@@ -56,7 +56,7 @@ static void gather_gone(struct ring_job *j)
     int64_t youngest = 0;
     for (size_t i = 0; desc != NULL && i < ring_desc_count(desc); i++) {
         const struct ring_instance *in = ring_desc_at(desc, i);
-        if (in->state != RING_LEFT || j->now / 1000 - in->timestamp_s > GONE_SHOWN_S ||
+        if (in->state != RING_LEFT || in->timestamp_s < j->now / 1000 - GONE_SHOWN_S ||
             j->page.gone_count == GONE_MAX)
             continue;
         struct page_gone *g = &j->gone[j->page.gone_count];

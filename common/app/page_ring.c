@@ -96,6 +96,13 @@ static int view_init(struct page_view *v, const struct page_ring *p)
     return p->replicated ? ring_page_cover(p->ring, p->component, p->frame.now, &v->cover) : 0;
 }
 
+wall_ms page_time(int64_t s)
+{
+    enum { MOST = 1 << 30 };
+    const int64_t most = (int64_t)MOST * 1000; /* 34,000 years */
+    return 1000 * (s > most ? most : s < -most ? -most : s);
+}
+
 void page_colour(const struct page_view *v, size_t index, struct buf *out)
 {
     const struct ring_instance *in = ring_at(v->p->ring, index);
@@ -407,7 +414,7 @@ static void put_state(const struct page_view *v, const struct ring_instance *in,
 /* A bar of 84 px that ends at one and a half times the time-out, which has a mark. */
 static void put_beat(const struct page_view *v, const struct ring_instance *in, struct buf *out)
 {
-    int64_t age = v->p->frame.now - in->timestamp_s * 1000;
+    int64_t age = v->p->frame.now - page_time(in->timestamp_s);
     int64_t whole = v->p->timeout_ms * 3 / 2;
     double width = whole <= 0 ? 0 : 84.0 * (double)age / (double)whole;
     const char *klass = !page_is_alive(v, in)                            ? "b-bad"
@@ -449,7 +456,7 @@ static void put_ownership(const struct page_view *v, const struct ring_instance 
 static void put_registered(const struct page_view *v, const struct ring_instance *in,
                            struct buf *out)
 {
-    wall_ms at = in->registered_s * 1000;
+    wall_ms at = page_time(in->registered_s);
     if (in->registered_s <= 0 || in->registered_s > 253402300799) {
         buf_c(out, "\xe2\x80\x93");
     } else if (at / 86400000 == v->p->frame.now / 86400000) {
@@ -496,7 +503,7 @@ static void put_row(const struct page_view *v, size_t index, struct buf *out)
     put_registered(v, in, out);
     buf_printf(out, "</td><td class=\"quiet\">%s", in->read_only ? "since " : "no");
     if (in->read_only)
-        html_minute(out, in->read_only_since_s * 1000);
+        html_minute(out, page_time(in->read_only_since_s));
     buf_c(out, "</td><td class=\"beats\">");
     put_beat(v, in, out);
     buf_printf(out, "</td><td class=\"num\">%u</td><td class=\"owns\">", in->token_count);
@@ -521,7 +528,7 @@ static void put_gone(const struct page_view *v, const struct page_gone *g, struc
         buf_c(out, "forgotten here, waiting for the others");
     } else {
         buf_c(out, "left or forgotten ");
-        html_age(out, v->p->frame.now - g->at_s * 1000);
+        html_age(out, v->p->frame.now - page_time(g->at_s));
         buf_c(out, " ago");
     }
     buf_c(out, "</td></tr>\n");

@@ -30,7 +30,7 @@ static void put_heirs(const struct page_view *v, const struct ring_instance *gon
 
 static void put_one(const struct page_view *v, const struct ring_instance *in, struct buf *out)
 {
-    int64_t age = v->p->frame.now - in->timestamp_s * 1000;
+    int64_t age = v->p->frame.now - page_time(in->timestamp_s);
     buf_c(out, "<p>Its last heartbeat is <b>");
     html_age(out, age);
     buf_c(out, "</b> old (time-out ");
@@ -57,7 +57,7 @@ static void put_many(const struct page_view *v, const struct ring_instance *cons
         buf_c(out, "<li><span class=\"mono\">");
         html_str(out, list[i]->id);
         buf_c(out, "</span>, last heartbeat ");
-        html_age(out, v->p->frame.now - list[i]->timestamp_s * 1000);
+        html_age(out, v->p->frame.now - page_time(list[i]->timestamp_s));
         buf_c(out, " ago</li>");
     }
     buf_c(out, "</ul>");

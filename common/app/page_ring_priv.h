@@ -38,6 +38,9 @@ bool page_is_ours(const struct page_view *v, const struct ring_instance *in);
 /* The zone of a member; never NULL for members of the view. */
 const struct page_zone *page_zone_of(const struct page_view *v, struct str name);
 
+/* Unix seconds of a member, which may be any number, as a time that can be reckoned with. */
+wall_ms page_time(int64_t s);
+
 /* Append the class of a member's colour. */
 void page_colour(const struct page_view *v, size_t index, struct buf *out);
 

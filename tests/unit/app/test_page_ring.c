@@ -254,6 +254,46 @@ static void names_cannot_break_out_of_the_page(void **state)
     end(&w, &b);
 }
 
+/* Whoever speaks gossip may put any number there. */
+static void times_may_be_any_number(void **state)
+{
+    static const int64_t times[] = {INT64_MAX, INT64_MIN, INT64_MAX / 1000, 0, -1};
+    struct world w;
+    struct buf b = {0};
+    struct str ask[5];
+    struct page_gone gone[5];
+    (void)state;
+    init(&w);
+    for (uint32_t i = 0; i < 5; i++) {
+        char id[8];
+        uint32_t token = i + 1;
+        snprintf(id, sizeof id, "i-%u", i);
+        const struct ring_instance in = {.id = str_c(id),
+                                         .addr = STR("a"),
+                                         .timestamp_s = times[i],
+                                         .registered_s = times[i],
+                                         .read_only = true,
+                                         .read_only_since_s = times[i],
+                                         .tokens = &token,
+                                         .token_count = 1};
+        assert_int_equal(ring_desc_put(w.desc, &in), 0);
+        ask[i] = ring_desc_at(w.desc, i)->id;
+        gone[i] = (struct page_gone){STR("g"), STR("z"), times[i]};
+    }
+    look(&w);
+    w.page.gone = gone;
+    w.page.gone_count = 5;
+    w.page.forget = ask;
+    for (w.page.forget_count = 1; w.page.forget_count <= 5; w.page.forget_count += 4) {
+        buf_clear(&b);
+        page_ring_html(&w.page, &b);
+        assert_int_equal(b.error, 0);
+        assert_true(has(&b, "clock ahead: "));
+        assert_true(has(&b, "never"));
+    }
+    end(&w, &b);
+}
+
 static void an_empty_ring_and_none_at_all_are_pages_too(void **state)
 {
     struct world w;
@@ -363,6 +403,7 @@ int main(void)
         cmocka_unit_test(who_holds_a_service_is_asked_of_the_ring),
         cmocka_unit_test(tokens_are_listed_when_asked_for),
         cmocka_unit_test(names_cannot_break_out_of_the_page),
+        cmocka_unit_test(times_may_be_any_number),
         cmocka_unit_test(an_empty_ring_and_none_at_all_are_pages_too),
         cmocka_unit_test(a_ring_without_copies_speaks_of_no_quorum),
         cmocka_unit_test(members_that_are_not_ours_are_told),
