@@ -57,8 +57,8 @@ int tls_init(struct tls **out, const struct tls_config *config, const struct log
 void tls_free(struct tls **t);
 
 /* Look whether the files have changed (modification time, size, inode; at most each second), and
- * use what they say for new sessions. Files that cannot be used are logged once, the old ones
- * remain in use. Called by tls_session_init(); calling it now and then tells of broken files
+ * use what they say for new sessions. Files that cannot be used are logged once and tried again
+ * each ten seconds, the old ones remain in use. Called by tls_session_init(); calling it now and then tells of broken files
  * early. */
 void tls_poll(struct tls *t, mono_ms now);
 
@@ -90,7 +90,7 @@ int tls_session_init(struct tls_session **out, struct tls *t, enum tls_role role
 /* NULL-safe; leaves *s NULL. */
 void tls_session_free(struct tls_session **s);
 
-/* Bytes that arrived. ERR_NOMEM. */
+/* Bytes that arrived; those behind the end are dropped. ERR_NOMEM. */
 int tls_session_feed(struct tls_session *s, struct str bytes);
 
 /* Bytes fed and not yet used. */

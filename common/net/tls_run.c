@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "net/tls_priv.h"
 
-enum { POLL_MS = 1000, FILE_MAX = 4 << 20, FILES = 3 };
+enum { POLL_MS = 1000, RETRY_MS = 10000, FILE_MAX = 4 << 20, FILES = 3 };
 
 /* What changes when a file does. All-zero: there is none. */
 struct stamp {
@@ -27,6 +27,8 @@ struct tls {
     struct stamp stamp[FILES];
     bool fixed; /* made of texts: nothing to read again */
     mono_ms next_poll;
+    bool broken; /* the last reading failed: another one at `retry` */
+    mono_ms retry;
     struct tls_stats stats;
 };
 
@@ -174,7 +176,7 @@ void tls_free(struct tls **t)
 void tls_poll(struct tls *t, mono_ms now)
 {
     struct err err = {0};
-    bool changed = false;
+    bool changed = false, again = t->broken && now >= t->retry;
     if (t->fixed || now < t->next_poll)
         return;
     t->next_poll = now + POLL_MS;
@@ -182,15 +184,18 @@ void tls_poll(struct tls *t, mono_ms now)
         struct stamp s = stamp_of(t->path[i]);
         changed |= !stamp_eq(&s, &t->stamp[i]);
     }
-    if (!changed)
+    if (!changed && !again)
         return;
     /* A certificate and its key are rarely replaced in one moment: what does not fit now is
-     * looked at again when the other one has changed too. */
-    if (load(t, &err) == 0) {
+     * looked at again when the other one has changed too. What could not be read may be readable
+     * later without any change that is seen here, as after too many open files. */
+    t->broken = load(t, &err) != 0;
+    t->retry = now + RETRY_MS;
+    if (!t->broken) {
         t->stats.reloads++;
         log_line(t->log, LOG_INFO, "TLS files have changed and are in use",
                  LOG_C("cert", t->config.cert_path), LOG_C("ca", t->config.ca_path));
-    } else {
+    } else if (changed) {
         t->stats.reload_errors++;
         log_line(t->log, LOG_WARN, "TLS files have changed and cannot be used; the old ones stay",
                  LOG_C("err", err.msg));

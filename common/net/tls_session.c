@@ -156,7 +156,7 @@ static void fail(struct tls_session *s, int code)
 
 int tls_session_feed(struct tls_session *s, struct str bytes)
 {
-    if (bytes.len == 0)
+    if (bytes.len == 0 || s->state == TLS_ENDED || s->state == TLS_FAILED)
         return 0;
     if (!s->any)
         s->first_byte = (uint8_t)bytes.data[0];

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "../../lib/certs.h"
@@ -539,6 +540,59 @@ static void files_that_change_are_read_again_and_broken_ones_are_not_used(void *
     files_end(&f);
 }
 
+/* Nothing of the files changes when they can be read again: not even a mode has to. */
+static void files_that_could_not_be_read_are_tried_again(void **state)
+{
+    (void)state;
+    struct files f;
+    struct tls *t = NULL;
+    struct rlimit before, none;
+    files_make(&f, &node);
+    struct log log = {.sink = on_log, .arg = &f, .level = LOG_INFO};
+    assert_int_equal(tls_init(&t, &f.config, &log, NULL), 0);
+    cert_write(f.cert, node.cert);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3; /* all of them are open */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    tls_poll(t, 2000);
+    tls_poll(t, 20000);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(tls_stats(t)->reloads, 0);
+    assert_int_equal(tls_stats(t)->reload_errors, 1);
+    assert_int_equal(lines(&f, "cannot be used"), 1);
+    tls_poll(t, 40000);
+    assert_int_equal(tls_stats(t)->reloads, 1);
+    tls_poll(t, 60000);
+    assert_int_equal(tls_stats(t)->reloads, 1);
+    tls_free(&t);
+    files_end(&f);
+}
+
+static void what_comes_behind_the_end_is_dropped(void **state)
+{
+    (void)state;
+    static const char more[60000];
+    struct tls_config c = plain_config();
+    struct pair p = {.ct = make_tls(&c, &ca, &node), .st = make_tls(&c, &ca, &node)};
+    uint8_t got[16];
+    call(&p, "10.1.2.3");
+    tls_session_finish(p.s);
+    talk(p.c, p.s);
+    assert_int_equal(tls_session_read(p.c, got, sizeof got), 0);
+    assert_int_equal(tls_session_state(p.c), TLS_ENDED);
+    assert_int_equal(tls_session_feed(p.c, str_of(more, sizeof more)), 0);
+    assert_int_equal(tls_session_fed(p.c), 0);
+    assert_int_equal(tls_session_feed(p.s, str_of(more, sizeof more)), 0);
+    assert_int_equal(tls_session_read(p.s, got, sizeof got), 0);
+    assert_int_equal(tls_session_state(p.s), TLS_FAILED);
+    size_t left = tls_session_fed(p.s);
+    assert_int_equal(tls_session_feed(p.s, str_of(more, sizeof more)), 0);
+    assert_int_equal(tls_session_fed(p.s), left);
+    hang_up(&p);
+    end(&p);
+}
+
 static void files_that_cannot_be_used_are_named_at_the_start(void **state)
 {
     (void)state;
@@ -601,6 +655,8 @@ int main(void)
         cmocka_unit_test(an_end_that_was_not_told_is_a_cut),
         cmocka_unit_test(settings_that_cannot_be_are_said_so),
         cmocka_unit_test(files_that_change_are_read_again_and_broken_ones_are_not_used),
+        cmocka_unit_test(files_that_could_not_be_read_are_tried_again),
+        cmocka_unit_test(what_comes_behind_the_end_is_dropped),
         cmocka_unit_test(files_that_cannot_be_used_are_named_at_the_start),
         cmocka_unit_test(without_memory_nothing_is_made),
     };
