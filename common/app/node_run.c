@@ -137,8 +137,8 @@ int node_init(struct node **out, const struct node_role *role, int argc, char **
         node_free(&n);
         return status;
     }
-    log_line(&n->log, LOG_INFO, "starting", LOG_C("role", role->name), LOG_C("version", app_version()),
-             LOG_C("revision", app_revision()), LOG_I("pid", getpid()));
+    log_line(&n->log, LOG_INFO, "starting", LOG_C("role", role->name),
+             LOG_C("version", app_version()), LOG_C("revision", app_revision()), LOG_I("pid", getpid()));
     int rc = metrics_init(&n->metrics, n->server.metrics_namespace, &err);
     if (rc == 0)
         rc = build_loops(n, &err);
