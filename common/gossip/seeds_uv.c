@@ -284,21 +284,23 @@ void seeds_bound(struct seeds *s, const struct gossip_addr *bound)
         s->bound[s->bound_count++] = *bound;
 }
 
-/* An address of this host: one that a socket can have. */
+/* An address of this host: one that an interface has. That a socket can be bound to it says
+ * nothing on a host that may bind any address (net.ipv4.ip_nonlocal_bind). */
 static bool is_local(const struct gossip_addr *a)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    bool is_v4 = gossip_addr_is_v4(a);
-    memcpy(&v4.sin_addr, a->ip + (is_v4 ? a->size - 4 : 0), 4);
-    memcpy(&v6.sin6_addr, a->ip, 16);
-    int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
-    const void *at = is_v4 ? (const void *)&v4 : (const void *)&v6;
-    bool local = bind(fd, at, is_v4 ? sizeof v4 : sizeof v6) == 0;
-    close(fd);
-    return local;
+    struct ifaddrs *list = NULL;
+    bool found = is_loopback(a);
+    if (found || getifaddrs(&list) != 0)
+        return found;
+    for (const struct ifaddrs *i = list; i != NULL && !found; i = i->ifa_next) {
+        struct gossip_addr b;
+        if (i->ifa_addr == NULL || of_sockaddr(&b, i->ifa_addr) != 0)
+            continue;
+        b.port = a->port;
+        found = gossip_addr_eq(a, &b);
+    }
+    freeifaddrs(list);
+    return found;
 }
 
 /* Whoever connects there gets us: such as this host's name, which its hosts file gives a loopback

@@ -357,8 +357,8 @@ def in_namespace(commands):
     return args
 
 
-def announced(args, *flags, seconds=20):
-    """The address that a querier says it announces, and why, when run under `args`."""
+def said(args, pattern, *flags, seconds=20):
+    """What a querier run under `args` says that matches, as groups; None: it does not say so."""
     p = subprocess.Popen([*args, os.path.join(BIN, "querier"), "-server.http-listen-port=0",
                           f"-memberlist.bind-port={GOSSIP}", "-dns.timeout=50ms", *flags], stdin=subprocess.DEVNULL,
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -366,7 +366,7 @@ def announced(args, *flags, seconds=20):
     timer.start()
     try:
         for line in p.stderr:
-            found = re.search(r'announced=(\S+) because="([^"]*)"', line)
+            found = re.search(pattern, line)
             if found:
                 return found.groups()
         return None
@@ -375,6 +375,11 @@ def announced(args, *flags, seconds=20):
         p.kill()
         p.wait()
         p.stderr.close()
+
+
+def announced(args, *flags):
+    """The address that it says it announces, and why."""
+    return said(args, r'announced=(\S+) because="([^"]*)"', *flags)
 
 
 def test_the_announced_address_is_the_one_on_the_route_to_the_seeds():
@@ -391,6 +396,16 @@ def test_the_announced_address_is_the_one_on_the_route_to_the_seeds():
                      "-memberlist.advertise-port=77") == ("10.9.9.9:77", "-memberlist.advertise-addr says so")
     assert announced(args, f"-memberlist.join={seed}", "-memberlist.advertise-port=78")[0] == "10.2.0.1:78"
     assert announced(args, "-memberlist.bind-addr=10.1.0.1", "-memberlist.bind-addr=::1")[0] == f"10.1.0.1:{GOSSIP}"
+
+
+def test_a_host_that_may_bind_any_address_does_not_take_others_for_itself():
+    """As hosts of floating addresses are set up (keepalived, haproxy)."""
+    args = in_namespace(["echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind", "ip addr add 10.1.0.1/32 dev lo",
+                         "ip route add 10.3.0.0/16 dev lo src 10.1.0.1"])
+    line = r'msg="(not joined yet, trying on|the join list names nobody but this process)'
+    assert said(args, line, f"-memberlist.join=10.3.0.5:{GOSSIP}") == ("not joined yet, trying on",)
+    assert said(args, line, f"-memberlist.join=10.1.0.1:{GOSSIP},127.0.5.5:{GOSSIP}") == \
+        ("the join list names nobody but this process",)
 
 
 def test_a_host_with_ipv6_only_needs_no_option():
