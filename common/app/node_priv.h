@@ -77,7 +77,8 @@ bool node_refuse_foreign(struct http_req *req);
 /* Answer with a page and what keeps a browser from more than showing it; takes the buffer. */
 void node_reply_html(struct http_req *req, struct buf *html);
 
-/* /admin, the files of all pages and, where the role has not taken it, "/". After the role's own routes. */
+/* /admin, the files of all pages and, where the role has not taken it, "/". After the role's own
+ * routes. */
 int node_register_index(struct node *n, struct err *err);
 
 /* Bind the admin server, if there is to be one; what is not about its address is as in `like`. */

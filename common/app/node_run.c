@@ -138,7 +138,8 @@ int node_init(struct node **out, const struct node_role *role, int argc, char **
         return status;
     }
     log_line(&n->log, LOG_INFO, "starting", LOG_C("role", role->name),
-             LOG_C("version", app_version()), LOG_C("revision", app_revision()), LOG_I("pid", getpid()));
+             LOG_C("version", app_version()), LOG_C("revision", app_revision()),
+             LOG_I("pid", getpid()));
     int rc = metrics_init(&n->metrics, n->server.metrics_namespace, &err);
     if (rc == 0)
         rc = build_loops(n, &err);

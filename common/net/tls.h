@@ -58,8 +58,8 @@ void tls_free(struct tls **t);
 
 /* Look whether the files have changed (modification time, size, inode; at most each second), and
  * use what they say for new sessions. Files that cannot be used are logged once and tried again
- * each ten seconds, the old ones remain in use. Called by tls_session_init(); calling it now and then tells of broken files
- * early. */
+ * each ten seconds, the old ones remain in use. Called by tls_session_init(); calling it now and
+ * then tells of broken files early. */
 void tls_poll(struct tls *t, mono_ms now);
 
 /* Counted since the start. */
