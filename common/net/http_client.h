@@ -39,7 +39,9 @@ struct http_way {
     const char *server_name;      /* for SNI and its certificate; NULL: the URL's host */
     bool insecure_skip_verify;
     uint8_t tls_min;          /* 10, 11, 12, 13 for TLS 1.0 to 1.3; 0: 1.2 */
-    uint8_t redirects_max;    /* followed; 0: a redirect is the answer */
+    /* Redirects that are followed; 0: a redirect is the answer. One that makes a GET of a POST
+     * ends the call with ERR_IO. Authorization goes to no other host. */
+    uint8_t redirects_max;
     const char *proxy;        /* URL; NULL: none */
     const char *no_proxy;     /* comma list of hosts; NULL: none */
     const struct http_field *proxy_headers; /* for its CONNECT */

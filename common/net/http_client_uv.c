@@ -50,7 +50,7 @@ struct http_call {
     mono_ms deadline;
     http_result_fn done;
     void *arg;
-    bool too_large;
+    bool too_large, is_post;
     char error[CURL_ERROR_SIZE];
 };
 
@@ -266,6 +266,15 @@ static void read_fields(const struct http_call *call, struct http_field *fields)
     }
 }
 
+/* 301, 302 and 303 make a GET of a POST: what answers that, a login page say, has not got our body.
+ */
+static bool has_lost_its_body(const struct http_call *call)
+{
+    char *method = NULL;
+    curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_METHOD, &method);
+    return call->is_post && method != NULL && strcmp(method, "POST") != 0;
+}
+
 static void report(struct http_call *call, CURLcode code)
 {
     struct http_field fields[HEADERS_MAX];
@@ -277,7 +286,10 @@ static void report(struct http_call *call, CURLcode code)
     curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry);
     if (retry > 0)
         result.retry_after_s = retry > 86400 ? 86400 : (int)retry;
-    if (result.code == 0) {
+    if (result.code == 0 && has_lost_its_body(call)) {
+        result.code = ERR_IO;
+        result.message = "a redirect turned the POST into a GET";
+    } else if (result.code == 0) {
         read_fields(call, fields);
         result.headers = fields;
         result.header_count = call->header_count;
@@ -493,6 +505,7 @@ int http_call_start(struct http_client *c, const struct http_ask *ask, struct ht
     call->done = ask->done;
     call->arg = ask->arg;
     call->deadline = ask->deadline;
+    call->is_post = ask->method == HTTP_POST;
     call->response_max = ask->response_max == 0 ? 64u << 20 : ask->response_max;
     int rc = add_headers(call, ask);
     if (rc != 0) {

@@ -239,6 +239,34 @@ static void retry_after_is_honoured_and_told(void **state)
     assert_int_equal(r->retry_after_s, 1);
 }
 
+static void a_redirect_that_drops_the_body_has_stored_nothing(void **state)
+{
+    struct world *w = *state;
+    static const unsigned turning[] = {301, 302, 303}, keeping[] = {307, 308};
+    char location[200];
+    w->endpoints[0].max_backoff_retries = 1;
+    w->endpoints[0].bearer_token = STR("secret");
+    (void)snprintf(location, sizeof location, "Location: http://%s/login\r\n",
+                   peer_address(&w->peers[1]));
+    world_start(w);
+    for (size_t i = 0; i < 3; i++) {
+        w->peers[0].usual = (struct peer_step){.status = turning[i], .headers = location};
+        const struct flow_result *r = world_ask(w, FLOW_INGEST, "profile");
+        assert_int_equal(r->stored, 0);
+        assert_int_equal(r->failed, 1);
+        assert_non_null(strstr(r->message, "redirect"));
+    }
+    peer_forget(&w->peers[1]);
+    for (size_t i = 0; i < 2; i++) {
+        w->peers[0].usual = (struct peer_step){.status = keeping[i], .headers = location};
+        assert_int_equal(world_ask(w, FLOW_INGEST, "profile")->stored, 1);
+        const struct peer_request *there = &w->peers[1].requests[i];
+        assert_string_equal(peer_line(there), "POST /login HTTP/1.1");
+        assert_int_equal(there->body.size, strlen("profile"));
+        assert_null(peer_header(there, "Authorization"));
+    }
+}
+
 static void bad_labels_are_refused_before_anything_is_sent(void **state)
 {
     struct world *w = *state;
@@ -491,6 +519,7 @@ int main(void)
         TEST(a_receiver_that_hangs_is_given_up_with_the_clients_deadline),
         TEST(nobody_listens_is_tried_again_and_then_unavailable),
         TEST(retry_after_is_honoured_and_told),
+        TEST(a_redirect_that_drops_the_body_has_stored_nothing),
         TEST(bad_labels_are_refused_before_anything_is_sent),
         TEST(without_endpoints_everything_is_taken),
         TEST(who_we_are_is_told_in_every_way),
