@@ -122,7 +122,7 @@ int seglog_read(struct seglog *l, const struct seg_ref *ref, struct buf *out)
     if (rc == 0 && s->file == NULL)
         rc = l->io->open(l->io->self, path_of(l, s->id, path), &s->file, &size);
     if (rc != 0)
-        return rc;
+        return rc == ERR_NOENT ? ERR_CORRUPT : rc; /* somebody deleted it */
     buf_clear(&l->scratch);
     uint8_t *p = buf_reserve(&l->scratch, want);
     if (p == NULL)
@@ -251,6 +251,22 @@ static int load_segment(struct seglog *l, uint64_t id, struct counting *c, struc
     return rc;
 }
 
+/* Make the directory, and make that durable: what is synced in it is found through its parent. One
+ * that we may not read was not the place of a new directory either. */
+static int make_dir(const struct seglog *l)
+{
+    char parent[PATH_MAX_];
+    int rc = l->io->make_dir(l->io->self, l->dir);
+    if (rc != 0)
+        return rc;
+    snprintf(parent, sizeof parent, "%s", l->dir);
+    char *slash = strrchr(parent, '/');
+    if (slash != NULL)
+        slash[slash == parent ? 1 : 0] = '\0';
+    (void)l->io->sync_dir(l->io->self, slash == NULL ? "." : parent);
+    return 0;
+}
+
 int seglog_open(struct seglog **out, const struct store_io *io, struct str dir,
                 uint64_t segment_bytes, seg_data_fn data, seg_done_fn done, void *arg,
                 struct seg_found *found, struct err *err)
@@ -269,7 +285,7 @@ int seglog_open(struct seglog **out, const struct store_io *io, struct str dir,
     l->next_id = 1;
     list_init(&l->segments);
     struct counting c = {.log = l, .data = data, .done = done, .arg = arg};
-    int rc = io->make_dir(io->self, l->dir);
+    int rc = make_dir(l);
     snprintf(path, sizeof path, "%s/lock", l->dir);
     if (rc == 0)
         rc = io->lock(io->self, path, &l->lock);
@@ -351,6 +367,18 @@ static int begin_segment(struct seglog *l)
     return 0;
 }
 
+static void drop_segment(struct seglog *l, struct segment *s)
+{
+    char path[PATH_MAX_];
+    if (s == newest(l))
+        l->newest_is_open = l->dirty = false;
+    close_file(l, s);
+    l->io->unlink(l->io->self, path_of(l, s->id, path));
+    l->bytes -= s->size;
+    list_remove(&s->link);
+    mem_free(s);
+}
+
 static int append(struct seglog *l, struct seg_ref *ref)
 {
     struct segment *s = newest(l);
@@ -366,7 +394,10 @@ static int append(struct seglog *l, struct seg_ref *ref)
     rc = l->io->write_at(l->io->self, s->file, s->size, b->data, b->size);
     if (rc != 0) {
         l->io->truncate(l->io->self, s->file, s->size);
-        seal(l); /* what is there behind its end is a torn tail */
+        if (s->size == HEAD_SIZE)
+            drop_segment(l, s); /* or a full disk gets one for every request */
+        else
+            seal(l); /* what is there behind its end is a torn tail */
         return rc;
     }
     ref->segment = s->id;
@@ -426,18 +457,6 @@ int seglog_sync(struct seglog *l)
     if (now != 0)
         seal(l);
     return rc != 0 ? rc : now;
-}
-
-static void drop_segment(struct seglog *l, struct segment *s)
-{
-    char path[PATH_MAX_];
-    if (s == newest(l))
-        l->newest_is_open = l->dirty = false;
-    close_file(l, s);
-    l->io->unlink(l->io->self, path_of(l, s->id, path));
-    l->bytes -= s->size;
-    list_remove(&s->link);
-    mem_free(s);
 }
 
 /* The oldest ones without needed records; the newest too when nothing at all is needed and it has

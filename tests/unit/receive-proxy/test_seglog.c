@@ -107,6 +107,58 @@ static void records_come_back_in_order_and_can_be_read(void **state)
     memdisk_free(&d);
 }
 
+static void count_file(void *arg, const char *path)
+{
+    *(unsigned *)arg += strstr(path, ".queue") != NULL;
+}
+
+static void a_full_disk_is_not_littered_with_empty_segments(void **state)
+{
+    static struct seen seen;
+    struct memdisk *d = memdisk_new();
+    struct seg_found found;
+    struct seglog *l = open_log(d, &seen, &found);
+    struct seg_ref ref;
+    unsigned files = 0;
+    (void)state;
+    assert_int_equal(append(l, 1, &ref), 0);
+    memdisk_fail_at(d, 1, 1, ERR_NOSPC);
+    assert_int_equal(append(l, 2, &ref), ERR_NOSPC);
+    for (unsigned i = 0; i < 20; i++) {
+        memdisk_fail_at(d, 4, 1, ERR_NOSPC); /* the file and its head have room, the record none */
+        assert_int_equal(append(l, 2, &ref), ERR_NOSPC);
+    }
+    memdisk_fail_at(d, 0, 0, 0);
+    memdisk_each(d, count_file, &files);
+    assert_int_equal(files, 1);
+    assert_int_equal(append(l, 2, &ref), 0);
+    seglog_close(&l);
+    l = open_log(d, &seen, &found);
+    assert_int_equal(seen.total, 2);
+    seglog_close(&l);
+    memdisk_free(&d);
+}
+
+static void a_segment_that_somebody_deleted_is_damage(void **state)
+{
+    static struct seen seen;
+    struct memdisk *d = memdisk_new();
+    const struct store_io *io = memdisk_io(d);
+    struct seg_found found;
+    struct seglog *l = open_log(d, &seen, &found);
+    struct seg_ref ref;
+    struct buf b = {0};
+    (void)state;
+    assert_int_equal(append(l, 1, &ref), 0);
+    for (uint64_t i = 2; i < 30; i++)
+        assert_int_equal(append(l, i, &(struct seg_ref){0}), 0);
+    assert_int_equal(io->unlink(io->self, "/q/0000000000000001.queue"), 0);
+    assert_int_equal(seglog_read(l, &ref, &b), ERR_CORRUPT);
+    buf_reset(&b);
+    seglog_close(&l);
+    memdisk_free(&d);
+}
+
 static void segments_go_when_nothing_in_them_is_needed(void **state)
 {
     static struct seen seen;
@@ -342,6 +394,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_come_back_in_order_and_can_be_read),
+        cmocka_unit_test(a_full_disk_is_not_littered_with_empty_segments),
+        cmocka_unit_test(a_segment_that_somebody_deleted_is_damage),
         cmocka_unit_test(segments_go_when_nothing_in_them_is_needed),
         cmocka_unit_test(a_log_cut_at_any_byte_has_the_records_before_it),
         cmocka_unit_test(a_changed_byte_is_found),
