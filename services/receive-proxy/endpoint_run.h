@@ -35,7 +35,8 @@ const char *endpoint_url(const struct endpoint *e);
 /* Its policy: of the settings. */
 const struct retry_policy *endpoint_policy(const struct endpoint *e);
 
-/* Attempts have failed, three in a row at least, and none has succeeded since. Any thread. */
+/* Three attempts in a row, or more, got no answer, or one that says that it is in trouble (502 to
+ * 504); and none has gone better since. Any thread. */
 bool endpoint_is_failing(const struct endpoint *e);
 
 /* How a send ended. */

@@ -386,10 +386,11 @@ static void read_answer(struct send *s, const struct http_result *r, struct retr
              r->status, STR_ARG(body));
 }
 
-/* What says that the endpoint itself is in trouble, not this request. */
+/* What says that the endpoint itself is in trouble. A 500 may be about this request alone, which
+ * must not keep the others away. */
 static bool is_trouble(const struct retry_fault *f)
 {
-    return f->status == 0 || f->status >= 500;
+    return f->status == 0 || (f->status >= 502 && f->status <= 504);
 }
 
 static void on_answer(void *arg, const struct http_result *r)

@@ -87,7 +87,7 @@ static void unlink_item(struct spool *s, struct spool_item *item)
         map_remove(s->index, key_of(&item->hash));
         s->bytes -= item->size;
     }
-    buf_reset(&item->payload);
+    mem_free(item->payload);
     mem_free(item);
 }
 
@@ -264,8 +264,8 @@ static int put_in_memory(struct spool *s, struct spool_item *item, struct str re
     item->hash = hash_xxh3(record, item->key);
     if (map_has(s->index, key_of(&item->hash)))
         return ERR_EXIST;
-    buf_str(&item->payload, record);
-    if (item->payload.error != 0)
+    item->payload = mem_dup(record.data, record.len); /* not a byte more: they are counted */
+    if (item->payload == NULL)
         return ERR_NOMEM;
     item->size = record.len + ITEM_SIZE;
     int rc = map_put(s->index, key_of(&item->hash), item, NULL);
@@ -294,7 +294,7 @@ int spool_put(struct spool *s, uint64_t key, wall_ms now, const struct outgoing 
     buf_reset(&record);
     if (rc != 0) {
         if (item != NULL)
-            buf_reset(&item->payload);
+            mem_free(item->payload);
         mem_free(item);
         return rc;
     }
@@ -336,7 +336,7 @@ int spool_read(struct spool *s, const struct spool_item *item, struct buf *bytes
                struct outgoing *out)
 {
     int rc = 0;
-    struct str record = buf_view(&item->payload);
+    struct str record = str_of(item->payload, item->payload == NULL ? 0 : item->size - ITEM_SIZE);
     if (s->log != NULL) {
         buf_clear(bytes);
         rc = seglog_read(s->log, &item->ref, bytes);
@@ -375,6 +375,8 @@ void spool_again(struct spool *s, struct spool_item *item)
         return;
     }
     item->busy = false;
+    list_remove(&item->by_lane);
+    list_push_back(&lane_of(s, item->key, false)->items, &item->by_lane);
 }
 
 void spool_expire(struct spool *s, wall_ms now)

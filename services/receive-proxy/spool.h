@@ -1,7 +1,7 @@
 /* receive-proxy/spool.h - what waits to be sent again: who is next, who is too old, who must
  * go.
  *
- * Requests wait in lanes, one an endpoint, oldest first. Their bytes are bounded: a new one
+ * Requests wait in lanes, one an endpoint: oldest first, then those that failed once more. Their bytes are bounded: a new one
  * pushes out the oldest of all lanes. In memory the bytes are those of the requests, and what
  * is being sent stays; on disk they are those of the segments, and the oldest segment goes as a
  * whole: what is being sent out of it has no other chance. In memory the same request is kept
@@ -39,7 +39,7 @@ struct spool_item {
     bool busy; /* given out by spool_next() */
     bool gone; /* busy, and pushed out of the disk meanwhile: this is its last chance */
     struct seg_ref ref; /* on disk */
-    struct buf payload; /* in memory */
+    void *payload; /* in memory */
     uint64_t hash;
 };
 
@@ -76,14 +76,15 @@ int spool_sync(struct spool *s);
 /* True when it is on disk. */
 bool spool_is_durable(const struct spool *s);
 
-/* The oldest item of a lane that is not busy, now busy; NULL: none. */
+/* The first item of a lane that is not busy, now busy; NULL: none. */
 struct spool_item *spool_next(struct spool *s, uint64_t key);
 
 /* Its request; strings are in *bytes or the arena. ERR_IO, ERR_CORRUPT, ERR_NOMEM. */
 int spool_read(struct spool *s, const struct spool_item *item, struct buf *bytes,
                struct arena *a, struct outgoing *out);
 
-/* A busy item is sent (or of no use), or shall be tried again. */
+/* A busy item is sent (or of no use), or shall be tried again: behind the others of its lane, so
+ * that one which a receiver cannot digest holds up nobody. */
 void spool_done(struct spool *s, struct spool_item *item);
 void spool_again(struct spool *s, struct spool_item *item);
 

@@ -143,6 +143,17 @@ static void while_an_endpoint_fails_requests_go_straight_to_the_queue(void **sta
     WORLD_UNTIL(w, world_ask(w, FLOW_PUSH, "c")->stored == 1);
 }
 
+static void a_request_that_breaks_its_receiver_keeps_no_other_away(void **state)
+{
+    struct world *w = *state;
+    w->peers[0].usual.status = 500;
+    w->endpoints[0].max_backoff_retries = 4;
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "poison")->kept, 1);
+    w->peers[0].usual.status = 0;
+    assert_int_equal(world_ask(w, FLOW_PUSH, "good")->stored, 1);
+}
+
 static void the_deadline_leaves_time_for_the_queue(void **state)
 {
     struct world *w = *state;
@@ -319,6 +330,7 @@ int main(void)
         TEST(what_is_refused_is_not_queued),
         TEST(what_is_refused_later_is_dropped_and_logged),
         TEST(while_an_endpoint_fails_requests_go_straight_to_the_queue),
+        TEST(a_request_that_breaks_its_receiver_keeps_no_other_away),
         TEST(the_deadline_leaves_time_for_the_queue),
         TEST(on_disk_it_is_synced_first_and_outlives_a_kill),
         TEST(a_disk_that_fails_is_no_promise),

@@ -91,10 +91,13 @@ static void lanes_go_out_oldest_first(struct memdisk *d)
     struct spool_item *first = spool_next(s, 1), *second = spool_next(s, 1);
     assert_int_equal(number_of(s, first), 1);
     assert_int_equal(number_of(s, second), 3);
-    spool_again(s, first); /* in its old place */
-    assert_int_equal(take(s, 1), 1);
-    spool_done(s, second);
+    spool_again(s, first); /* behind the others */
     assert_int_equal(take(s, 1), 5);
+    spool_done(s, second);
+    assert_int_equal(spool_oldest(s), 1);
+    assert_int_equal(take(s, 1), 7);
+    assert_int_equal(take(s, 1), 9);
+    assert_int_equal(take(s, 1), 1);
     assert_int_equal(take(s, 0), 2);
     assert_int_equal(take(s, 7), 0);
     assert_int_equal(spool_oldest(s), 4);
