@@ -1,11 +1,11 @@
 /* receive-proxy/spool.h - what waits to be sent again: who is next, who is too old, who must
  * go.
  *
- * Requests wait in lanes, one an endpoint: oldest first, then those that failed once more. Their bytes are bounded: a new one
- * pushes out the oldest of all lanes. In memory the bytes are those of the requests, and what
- * is being sent stays; on disk they are those of the segments, and the oldest segment goes as a
- * whole: what is being sent out of it has no other chance. In memory the same request is kept
- * once, however often a client sends it.
+ * Requests wait in lanes, one an endpoint: oldest first, those that failed once more last. Their
+ * bytes are bounded: a new one pushes out the oldest of all lanes. In memory the bytes are those
+ * of the requests, and what is being sent stays; on disk they are those of the segments, and the
+ * oldest segment goes as a whole: what is being sent out of it has no other chance. In memory the
+ * same request is kept once, however often a client sends it.
  *
  * No clock, no thread; a disk only through store/io.h. One owner thread.
  * Tests: tests/unit/receive-proxy/test_spool.c. */
