@@ -63,19 +63,8 @@ int node_register_pages(struct node *n, struct err *err);
 int node_register_rings(struct node *n, struct err *err);
 int node_register_members(struct node *n, struct err *err);
 
-/* The frame of a page: title, path, and when it is. */
-struct page_frame node_frame(const struct node *n, const char *title, const char *path,
-                             wall_ms now);
-
 /* How old the newest heartbeat in a ring is; negative: there is none. Main thread. */
 int64_t node_ring_age(const struct node *n, const struct node_ring *ring, wall_ms now);
-
-/* Answer 403 to what a page of another site wants changed; true when that was so. */
-struct http_req;
-bool node_refuse_foreign(struct http_req *req);
-
-/* Answer with a page and what keeps a browser from more than showing it; takes the buffer. */
-void node_reply_html(struct http_req *req, struct buf *html);
 
 /* /admin, the files of all pages and, where the role has not taken it, "/". After the role's own
  * routes. */

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app/page_html.h"
 #include "app/settings.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -127,6 +128,17 @@ int node_init(struct node **out, const struct node_role *role, int argc, char **
  * server, or to both, as -admin-server.mode says. Errors of http_server_route(). */
 struct http_route;
 int node_page(struct node *n, const struct http_route *route, struct err *err);
+
+/* The frame of a page: title, path, and when it is. */
+struct page_frame node_frame(const struct node *n, const char *title, const char *path,
+                             wall_ms now);
+
+/* Answer 403 to what a page of another site wants changed; true when that was so. */
+struct http_req;
+bool node_refuse_foreign(struct http_req *req);
+
+/* Answer with a page and what keeps a browser from more than showing it; takes the buffer. */
+void node_reply_html(struct http_req *req, struct buf *html);
 
 /* Run until a signal; the exit status. */
 int node_run(struct node *n, const struct node_hooks *hooks);

@@ -181,6 +181,25 @@ static const struct conf_row querier_rows[] = {
 };
 #undef R
 
+#define R receive_proxy_settings
+static const struct conf_row receive_proxy_rows[] = {
+    CONF_STR_ROW(R, listen_address, "receive.http-listen-address", "http_listen_address", "", 0,
+                 "Without -config.file: IP address that profiles are taken at; empty: all."),
+    CONF_U32_ROW(R, listen_port, "receive.http-listen-port", "http_listen_port", "4040", 0,
+                 "Without -config.file: port that profiles are taken at; 0: a free one."),
+    CONF_LIST_ROW(R, forward_to, "forward-to", "forward_to", "", 0,
+                  "Without -config.file: URLs that each profile is sent to; may be repeated. The "
+                  "host may be dns+NAME, dnssrv+NAME or dnssrvnoa+NAME; ring: the distributors "
+                  "that -memberlist.join finds."),
+    CONF_STR_ROW(R, compat, "compat", "compat", "", 0,
+                 "alloy: do as Grafana Alloy does where this proxy does better by default."),
+    CONF_STR_ROW(R, storage_path, "storage.path", "storage_path", "", 0,
+                 "Folder where the proxy keeps its name (X-Alloy-Id) over restarts; empty: a new "
+                 "name each time."),
+    {.type = CONF_END},
+};
+#undef R
+
 #define R settings
 static const struct conf_row db_rows[] = {
     CONF_STR_ROW(R, data_path, "data-path", "data_path", "./data", 0,
@@ -266,6 +285,17 @@ static int check_querier(const void *at, struct err *err)
                : 0;
 }
 
+static int check_receive_proxy(const void *at, struct err *err)
+{
+    const struct receive_proxy_settings *s = at;
+    if (s->compat[0] != '\0' && !str_eq(str_c(s->compat), STR("alloy")))
+        return err_set(err, ERR_INVAL, "-compat: %s is not alloy", s->compat);
+    return s->listen_port > 65535 ? err_set(err, ERR_INVAL,
+                                            "-receive.http-listen-port: %u is above 65535",
+                                            s->listen_port)
+                                  : 0;
+}
+
 static int check_bodies(const void *at, struct err *err)
 {
     const struct distributor_settings *s = at;
@@ -291,6 +321,8 @@ void settings_sections(struct settings *s, struct conf_section out[SETTINGS_SECT
          check_bodies},
         {"Limits", "", "limits", limit_rows, &s->limits, NULL},
         {"Querier", "querier.", "querier", querier_rows, &s->querier, check_querier},
+        {"Receive-proxy", "", "receive_proxy", receive_proxy_rows, &s->receive_proxy,
+         check_receive_proxy},
         {"Data", "pyroscopedb.", "pyroscopedb", db_rows, s, NULL},
         {"Tenants", "", "", auth_rows, s, NULL},
     };

@@ -74,6 +74,15 @@ struct querier_settings {
     uint32_t vector_timeout_ms, count_hedge_ms, query_timeout_ms;
 };
 
+/* -receive.*, -forward-to, -compat, -storage.path: the receive-proxy. */
+struct receive_proxy_settings {
+    const char *listen_address;  /* of the listener that flags make */
+    uint32_t listen_port;
+    struct conf_list forward_to; /* URLs, or "ring" */
+    const char *compat;          /* "" or "alloy" */
+    const char *storage_path;
+};
+
 struct settings {
     struct ring_settings ring;
     struct ingester_settings ingester;
@@ -81,11 +90,12 @@ struct settings {
     struct distributor_ring_settings distributor_ring;
     struct limit_settings limits;
     struct querier_settings querier;
+    struct receive_proxy_settings receive_proxy;
     const char *data_path;
     bool multitenancy;
 };
 
-enum { SETTINGS_SECTIONS = 10 };
+enum { SETTINGS_SECTIONS = 11 };
 
 /* Fill out[SETTINGS_SECTIONS] with the sections that fill *s. */
 void settings_sections(struct settings *s, struct conf_section out[SETTINGS_SECTIONS]);

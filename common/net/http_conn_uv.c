@@ -18,7 +18,8 @@ enum MHD_Result http_on_accept(void *cls, const struct sockaddr *sa, socklen_t s
     struct http_thread *t = cls;
     (void)sa;
     (void)size;
-    if (atomic_load(&t->server->connections) < t->server->connections_hard)
+    const struct http_server *s = t->server;
+    if (s->config.wait || atomic_load(&s->connections) < s->connections_hard)
         return MHD_YES;
     atomic_fetch_add(&t->server->rejected, 1);
     return MHD_NO;
@@ -55,7 +56,7 @@ void http_on_connection(void *cls, struct MHD_Connection *mc, void **socket_cont
                      SHUT_RDWR);
             return;
         }
-        c->over = open > s->config.connections_max;
+        c->over = open > s->config.connections_max && !s->config.wait;
         if (c->over)
             atomic_fetch_add(&s->rejected, 1);
         http_conn_phase(c, PHASE_NEW);
@@ -93,6 +94,7 @@ static uint32_t phase_ms(const struct conn *c)
 void http_conn_phase(struct conn *c, enum phase phase)
 {
     struct loop *l = c->thread->loop;
+    enum phase before = c->phase;
     c->phase = phase;
     c->bytes_known = false;
     if (phase == PHASE_HANDLER) {
@@ -100,7 +102,11 @@ void http_conn_phase(struct conn *c, enum phase phase)
         return;
     }
     mono_ms now = loop_now(l);
-    c->due = now + phase_ms(c);
+    bool from_idle = phase == PHASE_BODY && before == PHASE_IDLE;
+    if (phase == PHASE_NEW || phase == PHASE_HEADER || from_idle)
+        c->read_began = now;
+    bool whole = phase == PHASE_BODY && c->thread->server->config.read_whole;
+    c->due = (whole ? c->read_began : now) + phase_ms(c);
     c->look_due = now + c->thread->server->tick_ms;
     http_watch_at(c->thread, c->due);
     http_watch_at(c->thread, now + c->thread->server->tick_ms);

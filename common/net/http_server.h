@@ -86,14 +86,21 @@ struct http_server_config {
     struct str address;         /* IP literal; "": all, of both families */
     uint16_t port;              /* 0: the kernel chooses */
     unsigned connections_max;   /* beyond: 503 [half of RLIMIT_NOFILE, at most 10000] */
+    bool wait;                  /* beyond: they wait in the kernel's backlog; one loop only */
     size_t connection_memory;   /* bytes each, once used; bounds its headers [32 KiB] */
     uint32_t header_ms;         /* from connecting, or from a header's first byte [30 s] */
     uint32_t body_ms;           /* from the end of the header [30 s] */
+    bool read_whole;            /* body_ms counts from where header_ms does */
     uint32_t handler_ms;        /* from the end of the body to the answer [60 s] */
     uint32_t write_ms;          /* from the answer to its last byte [60 s] */
     uint32_t idle_ms;           /* between requests [120 s] */
     uint64_t memory_max;        /* bytes of bodies and arenas of all requests [256 MiB] */
     size_t gzip_min;            /* GET answers from this size on may be gzipped [1400] */
+    /* Another server, of as many loops, whose sockets are taken over: until it stops, both accept
+     * from them; what it has not accepted when it stops is left to the heir. Borrowed until
+     * http_server_start(). */
+    struct http_server *inherit;
+    bool share_port;            /* a socket of this process may have the port already */
     const struct log *log;      /* borrowed; may be NULL */
     http_seen_fn on_seen;       /* may be NULL */
     void *seen_arg;
@@ -126,6 +133,11 @@ int http_server_start(struct http_server *s, struct err *err);
 
 /* The address that is listened on. */
 struct addr http_server_addr(const struct http_server *s);
+
+/* What it was made with, with the defaults filled in; on how many loops. Address and port are as
+ * they were asked for. */
+const struct http_server_config *http_server_config_of(const struct http_server *s);
+unsigned http_server_threads(const struct http_server *s);
 
 /* A look at the counters. Any thread. */
 struct http_server_stats http_server_stats(const struct http_server *s);

@@ -1,7 +1,8 @@
-/* net/http_server_priv.h - what the three files of the server share.
+/* net/http_server_priv.h - what the files of the server share.
  *
- * http_server_uv.c has the life of the server and its threads, http_conn_uv.c connections and
- * their clocks, http_request_uv.c requests as they come, http_reply_uv.c what handlers call. */
+ * http_server_uv.c has the life of the server and its threads, http_listen_uv.c its sockets,
+ * http_conn_uv.c connections and their clocks, http_request_uv.c requests as they come,
+ * http_reply_uv.c what handlers call. */
 #ifndef NET_HTTP_SERVER_PRIV_H
 #define NET_HTTP_SERVER_PRIV_H
 
@@ -50,6 +51,8 @@ struct http_server {
     struct route *routes;
     size_t route_count;
     bool started, stopped;
+    bool has_heir; /* the sockets are another's too */
+    char *address; /* of config, ours */
     struct mem_account memory;
     atomic_uint connections, inflight;
     atomic_uint owed; /* handlers that have not replied */
@@ -82,6 +85,7 @@ struct conn {
     bool left;  /* the peer has closed its side */
     enum phase phase;
     mono_ms due;        /* of the phase; MONO_NEVER: the request's own deadline */
+    mono_ms read_began; /* of the request that is being read */
     uint64_t bytes_in;  /* received when PHASE_IDLE was looked at last */
     bool bytes_known;
     mono_ms look_due;   /* when to look again */
@@ -116,6 +120,10 @@ struct request {
     size_t posted_bytes;
     struct loop_work work;
 };
+
+/* Open or take over one socket a thread; close those that MHD does not have. */
+int http_sockets_open(struct http_server *s, struct err *err);
+void http_sockets_close(struct http_server *s);
 
 /* Let MHD work soon, on its thread. */
 void http_thread_want_run(struct http_thread *t);

@@ -6,7 +6,6 @@
 #include "net/http_server.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,96 +95,6 @@ const struct route *http_route_find(const struct http_server *s, struct str path
     return best;
 }
 
-/* --- sockets ------------------------------------------------------------------------------- */
-
-static int open_socket(const struct addr *a, bool dual, bool share, int *out)
-{
-    struct sockaddr_storage sa;
-    int one = 1, zero = 0;
-    int fd = socket(a->family == 6 ? AF_INET6 : AF_INET,
-                    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return errno;
-    addr_to_sockaddr(a, &sa);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (share)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-    if (dual)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-    socklen_t size = a->family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    if (bind(fd, (const struct sockaddr *)&sa, size) != 0) {
-        int code = errno;
-        close(fd);
-        return code;
-    }
-    *out = fd;
-    return 0;
-}
-
-static struct addr bound_addr(int fd)
-{
-    struct sockaddr_storage sa = {0};
-    socklen_t size = sizeof sa;
-    getsockname(fd, (struct sockaddr *)&sa, &size);
-    return addr_of_sockaddr((const struct sockaddr *)&sa);
-}
-
-/* A socket per thread. With SO_REUSEPORT a second process would share the port without a word; a
- * first try without it finds that out. */
-static int open_sockets(struct http_server *s, bool dual)
-{
-    struct addr a = s->addr;
-    int fd = -1, code = open_socket(&a, dual, false, &fd);
-    if (code != 0)
-        return code;
-    close(fd);
-    for (unsigned i = 0; i < s->thread_count; i++) {
-        code = open_socket(&a, dual, s->thread_count > 1, &s->threads[i]->listen_fd);
-        if (code != 0)
-            return code;
-        a.port = bound_addr(s->threads[i]->listen_fd).port;
-    }
-    s->addr.port = a.port;
-    return 0;
-}
-
-static void close_sockets(struct http_server *s)
-{
-    for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
-        if (s->threads[i] != NULL && s->threads[i]->listen_fd >= 0)
-            close(s->threads[i]->listen_fd);
-        if (s->threads[i] != NULL)
-            s->threads[i]->listen_fd = -1;
-    }
-}
-
-static int listen_somewhere(struct http_server *s, struct err *err)
-{
-    char text[ADDR_TEXT_MAX];
-    int code;
-    if (s->config.address.len > 0) {
-        if (addr_parse_ip(&s->addr, s->config.address, s->config.port) != 0)
-            return err_set(err, ERR_INVAL, "listen address %.*s is not an IP address",
-                           STR_ARG(s->config.address));
-        code = open_sockets(s, false);
-    } else {
-        s->addr = (struct addr){.family = 6, .port = s->config.port};
-        code = open_sockets(s, true);
-        if (code == EAFNOSUPPORT || code == EADDRNOTAVAIL) { /* no IPv6 here */
-            close_sockets(s);
-            s->addr.family = 4;
-            code = open_sockets(s, false);
-        }
-    }
-    if (code == 0)
-        return 0;
-    int rc = code == EADDRINUSE                              ? ERR_EXIST
-             : code == EADDRNOTAVAIL                         ? ERR_INVAL
-             : code == EACCES || code == EPERM               ? ERR_DENIED
-                                                             : ERR_IO;
-    return err_set(err, rc, "listen on %s: %s", addr_text(&s->addr, text), uv_strerror(-code));
-}
-
 /* --- making -------------------------------------------------------------------------------- */
 
 static unsigned connections_default(void)
@@ -225,7 +134,7 @@ static void set_defaults(struct http_server *s)
 
 static void server_release(struct http_server *s)
 {
-    close_sockets(s);
+    http_sockets_close(s);
     for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++)
         mem_free(s->threads[i]); /* those that were never started */
     for (size_t i = 0; i < s->route_count; i++)
@@ -236,6 +145,7 @@ static void server_release(struct http_server *s)
     mem_free(s->routes);
     mem_free(s->threads);
     mem_free(s->loops);
+    mem_free(s->address);
     mem_free(s);
 }
 
@@ -265,6 +175,8 @@ int http_server_init(struct http_server **out, struct loop *const *loops, unsign
 {
     if (count == 0 || count > THREADS_MAX)
         return err_set(err, ERR_INVAL, "%u HTTP threads", count);
+    ASSERT(!config->wait || count == 1);
+    ASSERT(config->inherit == NULL || config->inherit->thread_count == count);
     struct http_server *s = mem_zalloc(sizeof *s);
     if (s == NULL)
         return err_set(err, ERR_NOMEM, "HTTP server");
@@ -279,10 +191,14 @@ int http_server_init(struct http_server **out, struct loop *const *loops, unsign
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->log_lock, NULL);
     int rc = make_threads(s, loops, count);
+    s->address = str_dup_c(config->address);
+    s->config.address = str_c(s->address);
+    if (rc == 0 && s->address == NULL)
+        rc = ERR_NOMEM;
     if (rc != 0)
         err_set(err, rc, "HTTP server");
     else
-        rc = listen_somewhere(s, err);
+        rc = http_sockets_open(s, err);
     if (rc != 0) {
         server_release(s);
         return rc;
@@ -369,7 +285,8 @@ static int start_mhd(struct http_thread *t)
         http_on_accept, t, http_on_request, t, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
         MHD_OPTION_LISTEN_SOCKET, t->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, t,
         MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, t, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        s->config.connection_memory, MHD_OPTION_CONNECTION_LIMIT, s->connections_hard + 64,
+        s->config.connection_memory, MHD_OPTION_CONNECTION_LIMIT,
+        s->config.wait ? s->config.connections_max : s->connections_hard + 64,
         MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
         MHD_OPTION_END);
@@ -415,7 +332,20 @@ int http_server_start(struct http_server *s, struct err *err)
         else
             return err_set(err, st.rc, "HTTP thread %u: %s", i, uv_strerror(-errno));
     }
+    if (s->config.inherit != NULL)
+        s->config.inherit->has_heir = true;
+    s->config.inherit = NULL;
     return 0;
+}
+
+const struct http_server_config *http_server_config_of(const struct http_server *s)
+{
+    return &s->config;
+}
+
+unsigned http_server_threads(const struct http_server *s)
+{
+    return s->thread_count;
 }
 
 struct addr http_server_addr(const struct http_server *s)
@@ -447,7 +377,7 @@ static void drain_thread(void *arg)
         return;
     t->draining = true;
     int fd = MHD_quiesce_daemon(t->mhd);
-    for (;;) {
+    while (!t->server->has_heir) {
         struct sockaddr_storage sa;
         socklen_t size = sizeof sa;
         int conn = accept4(fd, (struct sockaddr *)&sa, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);

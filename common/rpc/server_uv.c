@@ -213,13 +213,19 @@ static void decoded(void *arg)
     }
 }
 
+/* As connect-go does, but that a client of the other protocols is told what would work. */
 static void refuse_type(struct http_req *req, bool proto_only)
 {
     struct http_field accept = {
         STR("Accept-Post"), proto_only ? STR("application/proto")
                                        : STR("application/json, application/json; charset=utf-8, "
                                              "application/proto")};
-    http_reply(req, &(struct http_answer){.status = 415, .headers = &accept, .header_count = 1});
+    struct http_answer answer = {.status = 415, .headers = &accept, .header_count = 1};
+    if (str_starts_with(http_req_header(req, "Content-Type"), STR("application/grpc"))) {
+        answer.type = "text/plain; charset=utf-8";
+        answer.body = STR("gRPC and gRPC-Web are not spoken here: use the Connect protocol\n");
+    }
+    http_reply(req, &answer);
 }
 
 /* Headers of Connect. False: answered. */
