@@ -11,7 +11,7 @@ import pytest
 import requests
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-QUERIER = os.path.join(ROOT, "build", "bin", "querier")
+QUERIER = os.path.join(os.environ.get("EMBERRING_BIN", os.path.join(ROOT, "build", "bin")), "querier")
 TRANSPORT = "pyroscope_memberlist_tcp_transport_"
 FLOOD_S, PORT, FLOODER = 40, 7946, "127.81.0.9"
 

@@ -11,7 +11,7 @@ import time
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-QUERIER = os.path.join(ROOT, "build", "bin", "querier")
+QUERIER = os.path.join(os.environ.get("EMBERRING_BIN", os.path.join(ROOT, "build", "bin")), "querier")
 HERE, SECOND, THERE = "10.5.0.1", "10.5.0.3", "10.5.0.2"
 PORT, CONNS = 7946, 300
 
