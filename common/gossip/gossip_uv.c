@@ -42,6 +42,7 @@ struct gossip {
     void (*on_failure)(void *arg, const char *why);
     void *on_failure_arg;
     mono_ms over_at, started_at;
+    mono_ms looked; /* when the timer was last due: packets that come in do not put it off */
     struct log_rate waiting_rate;
     uint64_t waiting_mark;
     struct gossip_addr self;
@@ -135,9 +136,9 @@ static void pump(struct gossip *g)
         return;
     mono_ms due = gossip_core_due(g->core), now = loop_now(g->loop);
     bool joined = join_is_joined(gossip_core_join(g->core));
-    mono_ms look = now + (transport_unsent(g->transport) > 0 ? UNSENT_MS
-                          : joined                           ? LOOK_MS
-                                                             : LOOK_JOINING_MS);
+    mono_ms look = g->looked + (transport_unsent(g->transport) > 0 ? UNSENT_MS
+                                : joined                           ? LOOK_MS
+                                                                   : LOOK_JOINING_MS);
     due = due < look ? due : look;
     loop_timer_start(g->timer, due > now ? (uint64_t)(due - now) : 0, 0);
 }
@@ -184,6 +185,7 @@ static void on_seeds(void *arg)
 static void on_timer(void *arg)
 {
     struct gossip *g = arg;
+    g->looked = loop_now(g->loop);
     transport_tick(g->transport);
     gossip_core_tick(g->core, now_of(g));
     gossip_stats_update(g->stats, g->core, transport_stats(g->transport));
