@@ -1,7 +1,10 @@
 /* receive-proxy/retry.c - the peer's rules, and the better ones. */
 #include "retry.h"
 
-enum { LAST_TRY_MS = 200 }; /* an attempt with less time than that is not worth its dividing */
+enum {
+    LAST_TRY_MS = 200,     /* an attempt with less time than that is not worth its dividing */
+    AFTER_MAX_MS = 300000, /* the longest Retry-After that a request is held for */
+};
 
 enum rpc_code retry_code_of_status(unsigned status, bool better)
 {
@@ -127,8 +130,12 @@ enum retry_end retry_failed(struct retry *r, const struct retry_fault *f, mono_m
     if (is_last(r))
         return RETRY_SPENT;
     mono_ms wait = retry_backoff_ms(r->attempts - 1, p->min_backoff_ms, p->max_backoff_ms, rng);
-    if (p->honour_after && f->retry_after_s > 0 && wait < (mono_ms)f->retry_after_s * 1000)
-        wait = (mono_ms)f->retry_after_s * 1000;
+    if (r->deadline != MONO_NEVER && p->budget && r->attempts == 1 &&
+        r->deadline - now > 2 * LAST_TRY_MS && wait > (r->deadline - now) / 2)
+        wait = (r->deadline - now) / 2; /* one more attempt at least */
+    mono_ms after = p->honour_after && f->retry_after_s > 0 ? (mono_ms)f->retry_after_s * 1000 : 0;
+    if (wait < after)
+        wait = after < AFTER_MAX_MS ? after : AFTER_MAX_MS;
     if (r->deadline != MONO_NEVER && now + wait >= r->deadline)
         return RETRY_LATE;
     *at = now + wait;

@@ -21,7 +21,7 @@ struct retry_policy {
     uint32_t attempts_max; /* in all; 0: no end */
     bool retry_429;
     bool better_codes; /* an answer that is no Connect error: 4xx is a refusal */
-    bool honour_after; /* Retry-After */
+    bool honour_after; /* Retry-After, up to 5 minutes */
     bool budget;       /* an attempt leaves time for another one before the deadline */
 };
 

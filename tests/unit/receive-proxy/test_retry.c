@@ -166,6 +166,12 @@ static void retry_after_is_honoured_when_that_is_set(void **state)
     retry_begin(&r, 100);
     assert_int_equal(retry_failed(&r, &f, 100, &rng, &at), RETRY_AGAIN);
     assert_true(at <= 1100);
+    /* Nobody is held for a day. */
+    struct retry_fault hostile = {RPC_UNAVAILABLE, 503, false, 86400};
+    retry_init(&r, &better, FLOW_PUSH, MONO_NEVER);
+    retry_begin(&r, 100);
+    assert_int_equal(retry_failed(&r, &hostile, 100, &rng, &at), RETRY_AGAIN);
+    assert_int_equal(at, 300100);
     /* It cannot be waited for: the queue takes over. */
     retry_init(&r, &better, FLOW_PUSH, 5000);
     retry_begin(&r, 100);
@@ -187,6 +193,13 @@ static void a_deadline_leaves_time_for_another_attempt(void **state)
         assert_int_equal(retry_failed(&r, &late, end, &rng, &at), RETRY_AGAIN);
         assert_true(10000 - at >= 4000);
         assert_true(retry_begin(&r, at) <= 10000);
+    }
+    for (mono_ms deadline = 1000; deadline < 3000; deadline += 10) { /* short ones too */
+        rng_seed(&rng, (uint64_t)deadline);
+        retry_init(&r, &better, FLOW_PUSH, deadline);
+        end = retry_begin(&r, 0);
+        assert_int_equal(retry_failed(&r, &late, end, &rng, &at), RETRY_AGAIN);
+        assert_true(deadline - at >= 200);
     }
     /* Alloy gives all of it to the first. */
     retry_init(&r, &alloy, FLOW_PUSH, 10000);
