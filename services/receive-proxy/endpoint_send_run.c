@@ -31,7 +31,7 @@ struct send {
     struct oauth_wait token;
     struct way_use way;
     struct addr addr;
-    bool has_addr;
+    bool has_addr, renewed; /* renewed: a token that was refused */
     unsigned hops;
     mono_ms attempt_end;
     int64_t began_ns, attempt_began_ns;
@@ -415,8 +415,15 @@ static void on_answer(void *arg, const struct http_result *r)
         try_address(s);
         return;
     }
-    if (f.status == 401 && s->e->auth == AUTH_OAUTH2)
+    if (f.status == 401 && s->e->auth == AUTH_OAUTH2) {
         oauth_forget(s->e->oauth, s->t);
+        if (!s->renewed) { /* it was revoked early: a new one is worth one more try */
+            s->renewed = true;
+            way_end(&s->way);
+            try_address(s);
+            return;
+        }
+    }
     note_attempt(s, !is_trouble(&f));
     after_fault(s, &f);
 }

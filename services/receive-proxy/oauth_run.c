@@ -68,7 +68,7 @@ int oauth_init(struct oauth **out, const struct set_oauth2 *s, struct err *err)
         rc = err_set(err, ERR_NOMEM, "no memory for oauth2");
     buf_reset(&scope);
     if (rc == 0)
-        rc = way_init(&o->way, &s->tls, &s->proxy, true, s->token_url, err);
+        rc = way_init(&o->way, &s->tls, &s->proxy, false, s->token_url, err); /* see the header */
     if (rc != 0) {
         oauth_free(&o);
         return rc;

@@ -3,6 +3,7 @@
  *
  * The client's id and secret go into the Authorization header; a token endpoint that refuses
  * that is asked once more with them in the body, as Go's oauth2 does, and from then on so.
+ * Redirects of a token endpoint are not followed: a body with the secret would go along.
  * Tests: tests/unit/receive-proxy/test_oauth_run.c. */
 #ifndef RECEIVE_PROXY_OAUTH_RUN_H
 #define RECEIVE_PROXY_OAUTH_RUN_H

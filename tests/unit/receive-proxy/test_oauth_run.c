@@ -81,10 +81,26 @@ static void a_token_that_is_refused_is_fetched_anew(void **state)
     w->peers[0].script = refusal;
     w->peers[0].script_count = 1;
     w->peers[2].usual.body = "{\"access_token\":\"t2\",\"expires_in\":\"3600\"}";
-    assert_int_equal(world_ask(w, FLOW_INGEST, "p")->failed, 1); /* a 401 is not tried again */
     assert_int_equal(world_ask(w, FLOW_INGEST, "p")->stored, 1);
+    assert_string_equal(peer_header(&w->peers[0].requests[1], "Authorization"), "Bearer t1");
     assert_string_equal(peer_header(&w->peers[0].requests[2], "Authorization"), "Bearer t2");
     assert_int_equal(w->peers[2].count, 2);
+    w->peers[0].usual.status = 401; /* once: who refuses the new one too means it */
+    assert_int_equal(world_ask(w, FLOW_INGEST, "p")->failed, 1);
+    assert_int_equal(w->peers[0].count, 5);
+}
+
+static void the_secret_follows_no_redirect(void **state)
+{
+    struct world *w = *state;
+    char location[200];
+    (void)snprintf(location, sizeof location, "Location: http://%s/t\r\n",
+                   peer_address(&w->peers[1]));
+    w->peers[2].usual = (struct peer_step){.status = 307, .headers = location};
+    w->endpoints[0].max_backoff_retries = 1;
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_INGEST, "p")->failed, 1);
+    assert_int_equal(w->peers[1].count, 0);
 }
 
 static void a_token_about_to_expire_is_not_used_again(void **state)
@@ -146,6 +162,7 @@ int main(void)
         TEST(many_requests_share_one_fetch),
         TEST(an_endpoint_that_wants_the_secret_in_the_body_gets_it_there),
         TEST(a_token_that_is_refused_is_fetched_anew),
+        TEST(the_secret_follows_no_redirect),
         TEST(a_token_about_to_expire_is_not_used_again),
         TEST(without_a_token_nothing_is_sent_and_the_reason_is_told),
         TEST(running_out_of_memory_ends_the_request),
