@@ -228,6 +228,20 @@ static bool is_repeated(const struct alloy_stmt *body, const struct alloy_stmt *
     return false;
 }
 
+/* A URL with a password in it: not to be shown whatever the row says. */
+static bool has_password(const struct alloy_value *v)
+{
+    struct str s = v->type == ALLOY_STRING ? v->string : STR("");
+    size_t colon = str_find(s, ':'), end = 0;
+    if (colon == SIZE_MAX || !str_starts_with(str_skip(s, colon), STR("://")))
+        return false;
+    s = str_skip(s, colon + 3);
+    while (end < s.len && s.data[end] != '/' && s.data[end] != '?' && s.data[end] != '#')
+        end++;
+    size_t at = str_rfind(str_head(s, end), '@');
+    return at != SIZE_MAX && str_find(str_head(s, at), ':') != SIZE_MAX;
+}
+
 static int decode_attribute(struct alloy_eval *ev, const struct alloy_schema *s,
                             const struct alloy_stmt *body, struct alloy_stmt *st, void *at)
 {
@@ -246,7 +260,7 @@ static int decode_attribute(struct alloy_eval *ev, const struct alloy_schema *s,
     int rc = alloy_eval_expr(ev, st->value, &v);
     if (rc == 0)
         rc = alloy_decode_value(ev, row, &v, (char *)at + row->offset);
-    if (row->kind == ALLOY_K_SECRET || row->kind == ALLOY_K_MAP_SECRETS)
+    if (row->kind == ALLOY_K_SECRET || row->kind == ALLOY_K_MAP_SECRETS || has_password(&v))
         st->value->secret = true;
     return rc;
 }

@@ -22,8 +22,8 @@ enum scheme_auth { AUTH_NONE, AUTH_BASIC, AUTH_TYPED, AUTH_OAUTH2 };
 struct endpoint {
     _Atomic unsigned refs;
     struct arena *arena; /* of all texts */
-    const char *url;     /* as configured */
-    struct str scheme;   /* "http://", with userinfo if there is one */
+    const char *url;     /* as configured, but for a password */
+    struct str scheme;   /* "http://" */
     struct str host;     /* host[:port] of it, without dns+ */
     struct str prefix;   /* of the path, without slash at its end */
     uint64_t key;

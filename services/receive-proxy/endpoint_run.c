@@ -39,7 +39,8 @@ static struct str entry_of(struct str *host)
 }
 
 /* http://user@host:port/prefix?query into its parts; the query goes, as at the peer. */
-static int split_url(struct endpoint *e, struct str url, struct str *entry, struct err *err)
+static int split_url(struct endpoint *e, struct str url, struct str *entry, struct str *user,
+                     struct err *err)
 {
     size_t scheme = str_starts_with(url, STR("https://")) ? 8 : 7;
     struct str rest = str_skip(url, scheme);
@@ -49,12 +50,12 @@ static int split_url(struct endpoint *e, struct str url, struct str *entry, stru
     while (str_ends_with(path, STR("/")))
         path.len--;
     size_t at = str_rfind(authority, '@');
-    struct str user = at == SIZE_MAX ? STR("") : str_head(authority, at + 1);
+    *user = at == SIZE_MAX ? STR("") : str_head(authority, at);
     struct str host = at == SIZE_MAX ? authority : str_skip(authority, at + 1);
     *entry = entry_of(&host);
     if (host.len == 0)
-        return err_set(err, ERR_INVAL, "url \"%.*s\" has no host", STR_ARG(str_head(url, 100)));
-    if (keep(e, str_of(url.data, scheme + user.len), &e->scheme) != 0 ||
+        return err_set(err, ERR_INVAL, "url %.*s has no host", STR_ARG(str_head(str_c(e->url), 100)));
+    if (keep(e, str_head(url, scheme), &e->scheme) != 0 ||
         keep(e, host, &e->host) != 0 || keep(e, path, &e->prefix) != 0 ||
         keep(e, *entry, entry) != 0)
         return err_set(err, ERR_NOMEM, "no memory for an endpoint");
@@ -86,7 +87,15 @@ static int copy_headers(struct endpoint *e, const struct set_endpoint *s)
     return 0;
 }
 
-static int set_auth(struct endpoint *e, const struct set_endpoint *s, struct err *err)
+/* One half of a URL's userinfo; NULL data: no memory. */
+static struct str decode(struct endpoint *e, struct str s)
+{
+    char *text = arena_alloc(e->arena, s.len + 1);
+    return text == NULL ? (struct str){0} : str_of(text, http_percent_decode(s, false, text));
+}
+
+static int set_auth(struct endpoint *e, const struct set_endpoint *s, struct str user,
+                    struct err *err)
 {
     struct str text = STR(""), file = STR(""), name = STR("Bearer");
     if (s->oauth2.given) {
@@ -108,6 +117,13 @@ static int set_auth(struct endpoint *e, const struct set_endpoint *s, struct err
         e->auth = AUTH_TYPED;
         text = s->bearer_token;
         file = s->bearer_token_file;
+    } else if (user.len > 0) {
+        e->auth = AUTH_BASIC;
+        size_t colon = str_find(user, ':');
+        name = decode(e, str_head(user, colon == SIZE_MAX ? user.len : colon));
+        text = colon == SIZE_MAX ? STR("") : decode(e, str_skip(user, colon + 1));
+        if (name.data == NULL || text.data == NULL)
+            return err_set(err, ERR_NOMEM, "no memory for an endpoint");
     }
     if (keep(e, name, &e->auth_name) != 0 || secret_init(&e->secret, text, file) != 0)
         return err_set(err, ERR_NOMEM, "no memory for an endpoint");
@@ -175,20 +191,30 @@ static int watch_addresses(struct endpoint *e, struct str entry, struct err *err
     return f->watch(f, &e->watch, entry, on_addresses, e, err);
 }
 
+static int keep_url(struct endpoint *e, struct str url)
+{
+    struct str copy = {0};
+    struct buf shown = {0};
+    set_put_url(url, &shown);
+    int rc = shown.error != 0 ? shown.error : keep(e, buf_view(&shown), &copy);
+    e->url = copy.data;
+    buf_reset(&shown);
+    return rc;
+}
+
 static int fill(struct endpoint *e, const struct set_endpoint *s, const struct set_write *write,
                 struct err *err)
 {
-    struct str url, entry, names[2] = {s->name, s->url};
-    if (keep(e, s->url, &url) != 0 || copy_headers(e, s) != 0)
+    struct str entry, user, names[2] = {s->name, s->url};
+    if (keep_url(e, s->url) != 0 || copy_headers(e, s) != 0)
         return err_set(err, ERR_NOMEM, "no memory for an endpoint");
-    e->url = url.data;
     e->key = hash_xxh64(names[1], hash_xxh64(names[0], 0));
     set_policy(e, s, write);
-    int rc = split_url(e, s->url, &entry, err);
+    int rc = split_url(e, s->url, &entry, &user, err);
     if (rc == 0)
         rc = way_init(&e->way, &s->tls, &s->proxy, s->follow_redirects, s->url, err);
     if (rc == 0)
-        rc = set_auth(e, s, err);
+        rc = set_auth(e, s, user, err);
     return rc == 0 ? watch_addresses(e, entry, err) : rc;
 }
 

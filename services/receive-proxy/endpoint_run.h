@@ -29,7 +29,7 @@ void endpoint_release(struct endpoint *e); /* NULL-safe */
 /* What names it in a queue, over restarts: a hash of name and URL. */
 uint64_t endpoint_key(const struct endpoint *e);
 
-/* The URL as configured. */
+/* The URL as configured, but for a password in it: set_put_url(). */
 const char *endpoint_url(const struct endpoint *e);
 
 /* Its policy: of the settings. */

@@ -2,6 +2,8 @@
  * block. */
 #include "settings.h"
 
+#include <string.h>
+
 #include "conf/value.h"
 #include "relabel.h"
 
@@ -71,7 +73,7 @@ static const struct alloy_schema authorization_schema =
 #define PROXY_ROWS(S)                                                                         \
     TEXT(S, proxy.url, "proxy_url"), TEXT(S, proxy.no_proxy, "no_proxy"),                     \
         ALLOY_BOOL_ROW(S, proxy.from_environment, "proxy_from_environment", 0, "false"),      \
-        ALLOY_MAP_STRS_ROW(S, proxy.connect_headers, "proxy_connect_header", 0)
+        ALLOY_MAP_SECRETS_ROW(S, proxy.connect_headers, "proxy_connect_header", 0)
 
 static const struct alloy_row oauth2_rows[] = {
     ALLOY_GIVEN_ROW(set_oauth2, given),
@@ -109,7 +111,7 @@ static const struct alloy_row endpoint_rows[] = {
     ALLOY_BLOCK_ROW(set_endpoint, tls, set_tls, "tls_config", 0, &tls_schema),
     FLAG(set_endpoint, follow_redirects, "follow_redirects", "true"),
     FLAG(set_endpoint, enable_http2, "enable_http2", "true"),
-    ALLOY_MAP_STRS_ROW(set_endpoint, http_headers, "http_headers", 0),
+    ALLOY_MAP_SECRETS_ROW(set_endpoint, http_headers, "http_headers", 0),
     PROXY_ROWS(set_endpoint),
     ALLOY_ROWS_END,
 };
@@ -217,6 +219,32 @@ int set_tls_check(const struct set_tls *s, struct err *err)
     return 0;
 }
 
+/* What stands in a request's head: a name as RFC 9110 has it, a value without ends of lines. */
+static int check_header(struct str name, struct str value, const char *where, struct err *err)
+{
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+    bool good = is_set(name);
+    for (size_t i = 0; good && i < name.len; i++) {
+        char c = name.data[i];
+        good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               (c != '\0' && strchr(marks, c) != NULL);
+    }
+    for (size_t i = 0; good && i < value.len; i++)
+        good = value.data[i] != '\r' && value.data[i] != '\n' && value.data[i] != '\0';
+    return good ? 0
+                : err_set(err, ERR_INVAL, "%s: \"%.*s\" cannot be sent as a header", where,
+                          STR_ARG(str_head(name, 64)));
+}
+
+static int check_header_lists(const struct alloy_map_strs *m, const char *where, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < m->count; i++)
+        for (size_t k = 0; rc == 0 && k < m->items[i].values.count; k++)
+            rc = check_header(m->items[i].key, m->items[i].values.items[k], where, err);
+    return rc;
+}
+
 static int check_proxy(const struct set_proxy *p, struct err *err)
 {
     if (p->from_environment && (is_set(p->url) || is_set(p->no_proxy)))
@@ -230,7 +258,15 @@ static int check_proxy(const struct set_proxy *p, struct err *err)
         return err_set(err, ERR_INVAL,
                        "if proxy_connect_header is configured, proxy_url or "
                        "proxy_from_environment must be too");
-    return 0;
+    return check_header_lists(&p->connect_headers, "proxy_connect_header", err);
+}
+
+static int check_headers(const struct set_endpoint *s, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < s->headers.count; i++)
+        rc = check_header(s->headers.items[i].key, s->headers.items[i].value, "headers", err);
+    return rc != 0 ? rc : check_header_lists(&s->http_headers, "http_headers", err);
 }
 
 static int check_oauth2(const struct set_oauth2 *o, struct err *err)
@@ -277,7 +313,28 @@ static int check_client(const struct set_endpoint *s, struct err *err)
     int rc = s->oauth2.given ? check_oauth2(&s->oauth2, err) : 0;
     if (rc == 0)
         rc = check_proxy(&s->proxy, err);
+    if (rc == 0)
+        rc = check_headers(s, err);
     return rc != 0 ? rc : set_tls_check(&s->tls, err);
+}
+
+void set_put_url(struct str url, struct buf *out)
+{
+    size_t scheme = str_find(url, ':'), end = 0;
+    struct str rest = scheme == SIZE_MAX ? url : str_skip(url, scheme + 1);
+    while (str_starts_with(rest, STR("/")))
+        rest = str_skip(rest, 1);
+    while (end < rest.len && strchr("/?#", rest.data[end]) == NULL)
+        end++;
+    size_t at = str_rfind(str_head(rest, end), '@');
+    size_t colon = at == SIZE_MAX ? SIZE_MAX : str_find(str_head(rest, at), ':');
+    if (colon == SIZE_MAX) {
+        buf_str(out, url);
+        return;
+    }
+    buf_put(out, url.data, url.len - rest.len + colon);
+    buf_c(out, ":xxxxx");
+    buf_str(out, str_skip(rest, at));
 }
 
 int set_endpoint_check(const struct set_endpoint *s, struct err *err)
@@ -287,6 +344,9 @@ int set_endpoint_check(const struct set_endpoint *s, struct err *err)
                        STR_ARG(str_head(s->url, 100)));
     if (s->url.len > TEXT_MAX)
         return err_set(err, ERR_INVAL, "url is too long");
+    for (size_t i = 0; i < s->url.len; i++)
+        if ((unsigned char)s->url.data[i] <= ' ' || s->url.data[i] == 0x7f)
+            return err_set(err, ERR_INVAL, "url has a blank or a control character");
     if (s->remote_timeout_ms <= 0)
         return err_set(err, ERR_INVAL, "remote_timeout must be positive");
     if (s->min_backoff_ms < 0 || s->max_backoff_ms < s->min_backoff_ms)

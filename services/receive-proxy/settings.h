@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "alloy/schema.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -75,7 +76,7 @@ struct set_endpoint {
     struct set_tls tls; /* tls_config */
     bool follow_redirects;
     bool enable_http2; /* taken; requests go by HTTP/1.1, which every receiver speaks */
-    struct alloy_map_strs http_headers;
+    struct alloy_map_strs http_headers; /* secrets */
     struct set_proxy proxy;
 };
 
@@ -127,6 +128,9 @@ struct set_relabel {
  * of set_write, and no queue. Their validate functions are the checks below. */
 const struct alloy_schema *set_write_schema(bool alloy);
 extern const struct alloy_schema set_relabel_schema;
+
+/* Append a URL as it may be shown, in logs, metrics and answers: a password in it is xxxxx. */
+void set_put_url(struct str url, struct buf *out);
 
 /* What is wrong in one block, in the peer's words where it has some. ERR_INVAL. */
 int set_tls_check(const struct set_tls *s, struct err *err);

@@ -152,6 +152,49 @@ static void every_argument_is_taken(void **state)
     alloy_graph_free(&l.graph);
 }
 
+static void what_is_secret_is_not_shown(void **state)
+{
+    struct loaded l;
+    struct buf out = {0};
+    (void)state;
+    assert_int_equal(
+        load(&l, false,
+             "pyroscope.write \"x\" {\n  endpoint {\n    url = \"http://u:hush1@a\"\n"
+             "    proxy_url = \"http://u:hush2@p\"\n"
+             "    http_headers = {\"A\" = [\"hush3\", \"hush4\"]}\n"
+             "    proxy_connect_header = {\"B\" = [\"hush5\"]}\n"
+             "    bearer_token = \"hush6\"\n  }\n}\n"),
+        0);
+    const struct set_write *w = args(&l, "pyroscope.write.x");
+    const struct set_endpoint *e = w->endpoints.items;
+    assert_true(str_eq(e->http_headers.items[0].values.items[0], STR("hush3")));
+    alloy_graph_print(l.graph, alloy_graph_find(l.graph, STR("pyroscope.write.x")), &out);
+    assert_true(str_contains(buf_view(&out), STR("(secret)")));
+    assert_false(str_contains(buf_view(&out), STR("hush")));
+    buf_reset(&out);
+    alloy_graph_free(&l.graph);
+}
+
+static void a_url_is_shown_without_its_password(void **state)
+{
+    static const char *const rows[][2] = {
+        {"http://a:4040/x", "http://a:4040/x"},
+        {"http://u@a:4040/x", "http://u@a:4040/x"},
+        {"https://u:p@a/x@y:z", "https://u:xxxxx@a/x@y:z"},
+        {"http://u:p@q@a", "http://u:xxxxx@a"},
+        {"http://u:@a?b", "http://u:xxxxx@a?b"},
+        {"", ""},
+        {"u:p@a", "u:p@a"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf b = {0};
+        set_put_url(str_c(rows[i][0]), &b);
+        assert_true(str_eq(buf_view(&b), str_c(rows[i][1])));
+        buf_reset(&b);
+    }
+}
+
 static void refused(const char *inside, const char *text)
 {
     struct loaded l;
@@ -189,6 +232,16 @@ static void what_does_not_go_together_is_refused(void **state)
     refused("remote_timeout = \"0s\"", "remote_timeout must be positive");
     refused("min_backoff_period = \"9s\"\nmax_backoff_period = \"1s\"", "max_backoff_period");
     refused("max_backoff_retries = -1", "max_backoff_retries");
+    refused("headers = {\"X: y\\r\\nEvil\" = \"z\"}", "cannot be sent as a header");
+    refused("headers = {\"X\" = \"a\\nb\"}", "cannot be sent as a header");
+    refused("http_headers = {\"X\" = [\"a\", \"a\\r\\nb\"]}", "cannot be sent as a header");
+    refused("http_headers = {\"\" = [\"a\"]}", "cannot be sent as a header");
+    refused("proxy_url = \"http://p\"\nproxy_connect_header = {\"a b\" = [\"c\"]}",
+            "cannot be sent as a header");
+    assert_int_not_equal(
+        load(&l, false, "pyroscope.write \"x\" {\n endpoint {\n url = \"http://a b\"\n }\n}\n"),
+        0);
+    assert_non_null(strstr(l.error, "blank"));
     assert_int_not_equal(
         load(&l, false, "pyroscope.write \"x\" {\n endpoint {\n url = \"a:4040\"\n }\n}\n"), 0);
     assert_non_null(strstr(l.error, "is not an http:// or https:// URL"));
@@ -214,6 +267,8 @@ int main(void)
         cmocka_unit_test(defaults_are_those_of_the_documentation),
         cmocka_unit_test(alloys_defaults_have_nothing_better),
         cmocka_unit_test(every_argument_is_taken),
+        cmocka_unit_test(what_is_secret_is_not_shown),
+        cmocka_unit_test(a_url_is_shown_without_its_password),
         cmocka_unit_test(what_does_not_go_together_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

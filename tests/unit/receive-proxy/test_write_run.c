@@ -267,6 +267,28 @@ static void a_redirect_that_drops_the_body_has_stored_nothing(void **state)
     }
 }
 
+static void a_password_in_the_url_is_sent_and_not_shown(void **state)
+{
+    struct world *w = *state;
+    char url[200];
+    struct buf text = {0};
+    (void)snprintf(url, sizeof url, "http://us%%65r:p%%40ss@%s", peer_address(&w->peers[0]));
+    w->endpoints[0].url = str_c(url);
+    w->endpoints[0].max_backoff_retries = 1;
+    w->peers[0].usual.status = 500;
+    world_start(w);
+    const struct flow_result *r = world_ask(w, FLOW_INGEST, "p");
+    assert_string_equal(peer_header(&w->peers[0].requests[0], "Authorization"),
+                        "Basic dXNlcjpwQHNz"); /* user:p@ss */
+    assert_non_null(strstr(r->message, "us%65r:xxxxx@127.0.0.1"));
+    metrics_expose(w->metrics, &text);
+    assert_true(str_contains(buf_view(&text), STR(":xxxxx@")));
+    assert_false(str_contains(buf_view(&text), STR("p%40ss")));
+    assert_false(world_logged(w, "p%40ss"));
+    assert_true(world_logged(w, ":xxxxx@"));
+    buf_reset(&text);
+}
+
 static void bad_labels_are_refused_before_anything_is_sent(void **state)
 {
     struct world *w = *state;
@@ -520,6 +542,7 @@ int main(void)
         TEST(nobody_listens_is_tried_again_and_then_unavailable),
         TEST(retry_after_is_honoured_and_told),
         TEST(a_redirect_that_drops_the_body_has_stored_nothing),
+        TEST(a_password_in_the_url_is_sent_and_not_shown),
         TEST(bad_labels_are_refused_before_anything_is_sent),
         TEST(without_endpoints_everything_is_taken),
         TEST(who_we_are_is_told_in_every_way),
