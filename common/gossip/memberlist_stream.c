@@ -161,6 +161,12 @@ static struct str unread(const struct stream *s)
     return str_of(s->in.data + s->at, s->in.size - s->at);
 }
 
+/* ERR_AGAIN for something that could be short is taken only up to a size. */
+static int patience(const struct stream *s, int rc)
+{
+    return rc == ERR_AGAIN && s->in.size - s->at > STREAM_ITEM_MAX ? ERR_LIMIT : rc;
+}
+
 /* 0 when done with this stage, ERR_AGAIN for more bytes; others end the stream. */
 static int read_label(struct memberlist *ml, struct stream *s)
 {
@@ -247,7 +253,7 @@ static int answer_ping(struct memberlist *ml, struct stream *s)
     struct msg_ping m;
     int rc = msg_get_ping(&r, &m);
     if (rc != 0)
-        return rc;
+        return patience(s, rc);
     if (m.node.len == 0 || str_eq(m.node, members_self(ml->members)->name)) {
         struct memberlist_action a = {.verb = ML_STREAM_WRITE, .stream = s->id};
         struct buf msg = {0};
@@ -269,7 +275,7 @@ static int read_user_message(struct memberlist *ml, struct stream *s)
     struct msg_user_header m;
     int rc = msg_get_user_header(&r, &m);
     if (rc != 0)
-        return rc;
+        return patience(s, rc);
     if (m.bytes < 0 || m.bytes > STREAM_BYTES_MAX)
         return ERR_LIMIT;
     if (r.end - r.at < m.bytes)
@@ -290,7 +296,7 @@ static int read_answer(struct memberlist *ml, struct stream *s, uint8_t type)
         return ERR_PARSE;
     int rc = type == MSG_ACK ? msg_get_ack(&r, &ack) : msg_get_err(&r, &refusal);
     if (rc != 0)
-        return rc;
+        return patience(s, rc);
     if (type == MSG_ERR) {
         ml->stats.streams_bad++;
         ml_diag_refused(ml, &s->peer, refusal.text);
@@ -331,12 +337,6 @@ static int read_frame(struct memberlist *ml, struct stream *s)
         ml_diag_unknown(ml, &s->peer, (uint8_t)in.data[0]);
         return ERR_PARSE;
     }
-}
-
-/* ERR_AGAIN for something that could be short is taken only up to a size. */
-static int patience(const struct stream *s, int rc)
-{
-    return rc == ERR_AGAIN && s->in.size - s->at > STREAM_ITEM_MAX ? ERR_LIMIT : rc;
 }
 
 static int read_header(struct stream *s)

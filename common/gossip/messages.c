@@ -147,6 +147,7 @@ static int get_body(struct mp_reader *r, const struct body *b, void *m, size_t s
 {
     memset(m, 0, size);
     uint32_t pairs = mp_get_map(r);
+    r->skipped = 0;
     if (r->status == 0 && pairs > PAIRS_MAX)
         r->status = ERR_PARSE;
     for (uint32_t i = 0; i < pairs && r->status == 0; i++) {

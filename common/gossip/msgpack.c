@@ -261,12 +261,12 @@ static bool container_items(struct mp_reader *r, uint8_t tag, uint64_t *items)
 
 void mp_skip(struct mp_reader *r)
 {
-    uint64_t todo = 1;
-    for (uint64_t seen = 0; todo > 0 && r->status == 0; seen++, todo--) {
-        if (seen + todo > MP_SKIP_ITEMS_MAX) {
+    for (uint64_t todo = 1; todo > 0 && r->status == 0; todo--) {
+        if (r->skipped + todo > MP_SKIP_ITEMS_MAX) {
             refuse(r);
             return;
         }
+        r->skipped++;
         uint8_t tag = (uint8_t)take(r, 1);
         uint64_t size = 0, items = 0;
         if (r->status != 0)

@@ -26,13 +26,14 @@ void mp_put_int(struct buf *out, int64_t v);   /* a Go int field: fixnum, int16,
 struct mp_reader {
     const uint8_t *at, *end;
     int status;
+    uint32_t skipped; /* values stepped over; a reader of bodies sets it back with each */
 };
 
 /* Start at the first byte of `in`, which must outlive the reader. */
 static inline struct mp_reader mp_reader_of(struct str in)
 {
     const uint8_t *p = (const uint8_t *)in.data;
-    return (struct mp_reader){p, p == NULL ? NULL : p + in.len, 0};
+    return (struct mp_reader){p, p == NULL ? NULL : p + in.len, 0, 0};
 }
 
 /* Number of pairs of a map; nil is an empty one. 0 after a failure. */
@@ -51,8 +52,9 @@ int64_t mp_get_int(struct mp_reader *r);
 bool mp_get_bool(struct mp_reader *r);
 
 /* Step over one value of any type. Containers are walked without recursion; more than
- * MP_SKIP_ITEMS_MAX values in one are ERR_PARSE. */
-enum { MP_SKIP_ITEMS_MAX = 65536 };
+ * MP_SKIP_ITEMS_MAX values, added up in `skipped`, are ERR_PARSE: what is read of a stream is read
+ * anew with every piece of it that comes, so it has to be little. */
+enum { MP_SKIP_ITEMS_MAX = 256 };
 void mp_skip(struct mp_reader *r);
 
 #endif

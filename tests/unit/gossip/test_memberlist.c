@@ -444,6 +444,23 @@ static void absurd_lengths_are_refused_at_once(void **state)
     assert_int_equal(memberlist_stats(ml)->streams_bad, 4);
 }
 
+/* A ping whose name never ends keeps no megabytes. */
+static void an_endless_ping_is_refused(void **state)
+{
+    (void)state;
+    struct buf msg = {0};
+    buf_u8(&msg, MSG_PING);
+    mp_put_map(&msg, 1);
+    mp_put_raw(&msg, STR("Node"));
+    buf_u8(&msg, 0xdb);
+    buf_u32be(&msg, 1 << 20);
+    for (int i = 0; i < 100000; i++)
+        buf_u8(&msg, 'n');
+    assert_int_equal(feed(str_head(buf_view(&msg), 60000), 1000), 0);
+    assert_true(feed(buf_view(&msg), 1000) > 0); /* told why, long before a megabyte */
+    buf_reset(&msg);
+}
+
 static void silent_streams_end_and_are_bounded(void **state)
 {
     (void)state;
@@ -616,6 +633,7 @@ int main(void)
         T(a_stream_ping_is_answered),
         T(foreign_versions_are_refused),
         T(absurd_lengths_are_refused_at_once),
+        T(an_endless_ping_is_refused),
         T(silent_streams_end_and_are_bounded),
         T(a_join_tells_how_it_went),
         T(leaving_is_told_before_it_is_over),

@@ -185,6 +185,30 @@ static void unknown_keys_are_skipped_and_order_does_not_matter(void **state)
     assert_int_equal(got.from.len, 0);
 }
 
+/* What is not known is read anew with every piece of a stream: it must not be a day's work. */
+static void unknown_keys_may_hold_only_so_much(void **state)
+{
+    struct fixture *f = *state;
+    struct msg_accuse got;
+    for (unsigned items = 80; items <= 90; items += 10) {
+        buf_clear(&f->out);
+        buf_u8(&f->out, MSG_SUSPECT);
+        mp_put_map(&f->out, 4);
+        for (int key = 0; key < 3; key++) {
+            mp_put_raw(&f->out, STR("New"));
+            buf_u8(&f->out, 0xdc);
+            buf_u16be(&f->out, (uint16_t)items);
+            for (unsigned i = 0; i < items; i++)
+                mp_put_nil(&f->out);
+        }
+        mp_put_raw(&f->out, STR("Incarnation"));
+        mp_put_uint(&f->out, 3);
+        struct mp_reader r = again(f);
+        assert_int_equal(msg_get_accuse(&r, &got), items == 80 ? 0 : ERR_PARSE);
+    }
+    assert_in_range(3 * 81, 3, MP_SKIP_ITEMS_MAX);
+}
+
 static void a_cut_body_asks_for_more_and_a_wrong_one_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -216,6 +240,7 @@ int main(void)
         T(alive_is_as_go_writes_it),
         T(push_pull_is_as_go_writes_it),
         T(unknown_keys_are_skipped_and_order_does_not_matter),
+        T(unknown_keys_may_hold_only_so_much),
         T(a_cut_body_asks_for_more_and_a_wrong_one_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
