@@ -11,8 +11,9 @@
 enum {
     STREAM_CHUNK = 3000, /* most bytes of a small stream that arrive at once */
     BASE_PORT = 7946,
-    NO_CONN = UINT32_MAX,
 };
+
+#define NO_CONN UINT32_MAX
 
 enum what { EV_TICK, EV_PACKET, EV_CONNECT, EV_BYTES, EV_END };
 
