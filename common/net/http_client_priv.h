@@ -11,7 +11,8 @@ struct http_call_lists {
     struct curl_slist *headers, *proxy_headers, *connect_to;
 };
 
-/* Append a header's line to a list. ERR_INVAL (no name, control bytes), ERR_NOMEM. */
+/* Append a header's line to a list. ERR_INVAL (no name, or a byte that does not belong into one;
+ * a value of several lines), ERR_NOMEM. */
 int http_lists_add(struct curl_slist **list, struct str name, struct str value);
 
 /* Append a whole line. ERR_NOMEM. */

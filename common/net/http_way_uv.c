@@ -20,11 +20,20 @@ int http_lists_add_line(struct curl_slist **list, const char *line)
     return 0;
 }
 
+/* What a header's name cannot have: it would end the name or the line. */
+static bool is_name(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (name.data[i] <= ' ' || name.data[i] > '~' || name.data[i] == ':')
+            return false;
+    return name.len > 0;
+}
+
 int http_lists_add(struct curl_slist **list, struct str name, struct str value)
 {
     char small[512];
     size_t size = name.len + value.len + 3;
-    if (name.len == 0 || (value.len > 0 && (memchr(value.data, '\n', value.len) != NULL ||
+    if (!is_name(name) || (value.len > 0 && (memchr(value.data, '\n', value.len) != NULL ||
                                             memchr(value.data, '\r', value.len) != NULL ||
                                             memchr(value.data, '\0', value.len) != NULL)))
         return ERR_INVAL;
@@ -78,10 +87,12 @@ static CURLcode set_proxy(CURL *e, const struct http_way *w, struct http_call_li
     CURLcode rc = curl_easy_setopt(e, CURLOPT_PROXY, w->proxy);
     if (rc == CURLE_OK)
         rc = curl_easy_setopt(e, CURLOPT_NOPROXY, w->no_proxy == NULL ? "" : w->no_proxy);
-    for (size_t i = 0; i < w->proxy_header_count; i++)
-        if (http_lists_add(&lists->proxy_headers, w->proxy_headers[i].name,
-                           w->proxy_headers[i].value) != 0)
-            return CURLE_OUT_OF_MEMORY;
+    for (size_t i = 0; i < w->proxy_header_count; i++) {
+        int code = http_lists_add(&lists->proxy_headers, w->proxy_headers[i].name,
+                                  w->proxy_headers[i].value);
+        if (code != 0)
+            return code == ERR_NOMEM ? CURLE_OUT_OF_MEMORY : CURLE_BAD_FUNCTION_ARGUMENT;
+    }
     if (rc == CURLE_OK)
         rc = curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     if (rc == CURLE_OK && lists->proxy_headers != NULL)

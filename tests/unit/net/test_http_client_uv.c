@@ -342,6 +342,11 @@ static void what_cannot_be_asked_is_refused_at_once(void **state)
     ask.headers = &split;
     ask.header_count = 1;
     assert_int_equal(http_call_start(w->client, &ask, NULL, NULL), ERR_INVAL);
+    static const char *const names[] = {"", "X-A: b\r\nX-B", "X A", "X-A:", "X-\xc3\xa4"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        split = (struct http_field){str_c(names[i]), STR("a")};
+        assert_int_equal(http_call_start(w->client, &ask, NULL, NULL), ERR_INVAL);
+    }
     assert_int_equal(http_client_inflight(w->client), 0);
 }
 

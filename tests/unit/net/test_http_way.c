@@ -248,6 +248,11 @@ static void a_proxy_is_asked_unless_the_host_is_excepted(void **state)
     assert_int_not_equal(w->code, 0);
     assert_string_equal(peer_line(&w->plain.requests[1]), "CONNECT far.invalid:443 HTTP/1.1");
     assert_string_equal(peer_header(&w->plain.requests[1], "Proxy-Token"), "t");
+    token.name = STR("Proxy Token");
+    struct http_ask ask = {
+        .method = HTTP_GET, .url = "https://far.invalid/x", .deadline = MONO_NEVER, .way = &way,
+        .done = done};
+    assert_int_equal(http_call_start(w->client, &ask, NULL, NULL), ERR_INVAL);
 }
 
 static void running_out_of_memory_is_an_error(void **state)
