@@ -65,6 +65,12 @@ const struct conf_row gossip_rows[] = {
                 CONF_ADVANCED,
                 "After this time the name of a dead member may appear at another address. 0: "
                 "only after it left, or is forgotten."),
+    CONF_MS_ROW(R, probe_ms, "probe-interval", "probe_interval", "5s", CONF_ADVANCED,
+                "How often a member is asked whether it lives; how long it is suspected before it "
+                "is taken for dead is a multiple of this. The same at all members; dskit's is "
+                "always 5s."),
+    CONF_MS_ROW(R, probe_timeout_ms, "probe-timeout", "probe_timeout", "2s", CONF_ADVANCED,
+                "How long an answer to that is waited for before others are asked to ask."),
     CONF_BOOL_ROW(R, compression, "compression-enabled", "compression_enabled", "true",
                   CONF_ADVANCED, "Compress what is sent, where that makes it shorter."),
     CONF_STR_ROW(R, compression_algorithm, "compression-algorithm", "compression_algorithm",
@@ -206,6 +212,9 @@ int gossip_config_validate(const void *at, struct err *err)
     if (c->gossip_ms == 0 || c->stream_timeout_ms == 0 || c->packet_dial_ms == 0)
         return err_set(err, ERR_INVAL,
                        "gossip-interval, stream-timeout and packet-dial-timeout must not be 0");
+    if (c->probe_timeout_ms == 0 || c->probe_ms <= c->probe_timeout_ms)
+        return err_set(err, ERR_INVAL,
+                       "probe-timeout must not be 0, and be shorter than probe-interval");
     if (c->join_backoff_min_ms == 0 || c->join_backoff_max_ms < c->join_backoff_min_ms)
         return err_set(err, ERR_INVAL,
                        "min-join-backoff must not be 0, nor longer than max-join-backoff");
@@ -233,6 +242,8 @@ struct gossip_core_config gossip_config_core(const struct gossip_config *config)
     c.members.pushpull_interval_ms = config->pushpull_ms;
     c.members.retransmit_mult = config->retransmit_factor;
     c.members.dead_gossip_ms = config->dead_gossip_ms;
+    c.members.probe_interval_ms = config->probe_ms;
+    c.members.probe_timeout_ms = config->probe_timeout_ms;
     c.members.reclaim_ms = config->reclaim_ms;
     c.members.rename = true;
     c.members.stream_timeout_ms = config->stream_timeout_ms;

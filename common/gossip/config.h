@@ -6,6 +6,7 @@
  * (a connection costs us no thread, and three dead addresses must not hold up everybody else's
  * packets). advertise-port counts without advertise-addr too.
  * dead-node-reclaim-time is 10s: who comes back elsewhere need not wait until it is forgotten.
+ * probe-interval and probe-timeout are ours: dskit has them as constants.
  * Plain values, filled by conf. Tests: tests/unit/gossip/test_config.c. */
 #ifndef GOSSIP_CONFIG_H
 #define GOSSIP_CONFIG_H
@@ -37,6 +38,7 @@ struct gossip_config {
     uint32_t retransmit_factor;
     uint32_t pushpull_ms, gossip_ms, gossip_nodes;
     uint32_t dead_gossip_ms, reclaim_ms;
+    uint32_t probe_ms, probe_timeout_ms;
     bool compression;
     const char *compression_algorithm; /* lzw or snappy */
     const char *label;

@@ -40,6 +40,8 @@ static void the_defaults_are_those_of_dskit(void **state)
     assert_int_equal(got.members.pushpull_interval_ms, want.members.pushpull_interval_ms);
     assert_int_equal(got.members.retransmit_mult, want.members.retransmit_mult);
     assert_int_equal(got.members.dead_gossip_ms, want.members.dead_gossip_ms);
+    assert_int_equal(got.members.probe_interval_ms, want.members.probe_interval_ms);
+    assert_int_equal(got.members.probe_timeout_ms, want.members.probe_timeout_ms);
     assert_int_equal(got.members.stream_timeout_ms, want.members.stream_timeout_ms);
     assert_int_equal(got.members.compression, PACKET_LZW);
     assert_int_equal(got.kv.tombstone_ms, want.kv.tombstone_ms);
@@ -83,6 +85,8 @@ static void what_cannot_work_is_refused_with_a_reason(void **state)
         {"-memberlist.advertise-addr=host", "advertise-addr"},
         {"-memberlist.bind-port=70000", "65535"},
         {"-memberlist.gossip-interval=0", "gossip-interval"},
+        {"-memberlist.probe-interval=2s", "probe-interval"},
+        {"-memberlist.probe-timeout=0", "probe-timeout"},
         {"-memberlist.min-join-backoff=0", "min-join-backoff"},
         {"-memberlist.max-join-backoff=10ms", "max-join-backoff"},
         {"-memberlist.compression-algorithm=zip", "lzw or snappy"},
