@@ -351,7 +351,7 @@ static void put_verdict(const struct page_view *v, struct buf *out)
 static void put_holders(const struct page_view *v, uint32_t token, struct buf *out)
 {
     struct ring_set set = {0};
-    int rc = ring_set_of(v->p->ring, token, RING_WRITE, 0, &set, NULL);
+    int rc = ring_set_living(v->p->ring, token, RING_WRITE, 0, v->p->frame.now, &set, NULL);
     for (uint32_t i = 0; rc == 0 && i < set.count; i++) {
         const struct ring_instance *in = set.items[i];
         bool fit = page_is_ours(v, in) &&

@@ -10,6 +10,7 @@
 #include "ring/desc.h"
 
 enum { ZONES_ON_STACK = 16 };
+#define NO_TIME INT64_MIN
 
 #define NO_ZONE UINT32_MAX
 
@@ -336,15 +337,34 @@ static bool zones_are_done(const struct ring *r, const struct zone_tally *t, uin
     return true;
 }
 
-/* The walk. `tally` has a place for each zone, all-zero; NULL without zone awareness. */
-static int walk(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf,
-                struct zone_tally *tally, struct ring_set *out)
+/* What is looked up. `now` is NO_TIME when the dead count as anybody else. */
+struct query {
+    uint32_t token, op, rf;
+    wall_ms now;
+};
+
+/* Somebody else has to stand in for this member. */
+static bool is_extended(const struct ring *r, const struct ring_instance *in,
+                        const struct query *q, struct ring_set *out)
 {
-    uint32_t size = rf;
+    if (state_in(q->op, in->state, 16))
+        return true;
+    if (q->now == NO_TIME ||
+        ring_instance_is_alive(in, r->options.heartbeat_timeout_ms, q->now))
+        return false;
+    out->dead++;
+    return true;
+}
+
+/* The walk. `tally` has a place for each zone, all-zero; NULL without zone awareness. */
+static int walk(const struct ring *r, const struct query *q, struct zone_tally *tally,
+                struct ring_set *out)
+{
+    uint32_t size = q->rf == 0 ? r->options.replication_factor : q->rf, rf = size;
     uint32_t target = rf / r->options.replication_factor;
     if (target == 0)
         target = 1;
-    size_t at = first_behind(r, token);
+    size_t at = first_behind(r, q->token);
     for (size_t i = 0; i < r->t->point_count && out->count < size && out->count < ring_count(r);
          i++) {
         if (tally != NULL && zones_are_done(r, tally, target))
@@ -357,7 +377,7 @@ static int walk(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf,
             continue;
         if (zone != NULL)
             zone->examined++;
-        if (state_in(op, in->state, 16))
+        if (is_extended(r, in, q, out))
             size++; /* another one of the same zone makes up for it */
         else if (zone != NULL)
             zone->found++;
@@ -367,11 +387,11 @@ static int walk(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf,
     return 0;
 }
 
-int ring_set_of(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf,
-                struct ring_set *out, struct err *err)
+static int look_up(const struct ring *r, const struct query *q, struct ring_set *out,
+                   struct err *err)
 {
     struct zone_tally few[ZONES_ON_STACK] = {{0, 0}}, *many = NULL, *tally = NULL;
-    out->count = 0;
+    out->count = out->dead = 0;
     out->max_errors = out->max_unavailable_zones = 0;
     if (r->t->point_count == 0)
         return err_set(err, ERR_UNAVAILABLE, "empty ring");
@@ -381,9 +401,23 @@ int ring_set_of(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf,
             return err_set(err, ERR_NOMEM, "out of memory");
         tally = many == NULL ? few : many;
     }
-    int rc = walk(r, token, op, rf == 0 ? r->options.replication_factor : rf, tally, out);
+    int rc = walk(r, q, tally, out);
     mem_free(many);
     return rc != 0 ? err_set(err, rc, "out of memory") : 0;
+}
+
+int ring_set_of(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf,
+                struct ring_set *out, struct err *err)
+{
+    const struct query q = {token, op, rf, NO_TIME};
+    return look_up(r, &q, out, err);
+}
+
+int ring_set_living(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf, wall_ms now,
+                    struct ring_set *out, struct err *err)
+{
+    const struct query q = {token, op, rf, now};
+    return look_up(r, &q, out, err);
 }
 
 bool ring_is_healthy(const struct ring *r, const struct ring_instance *in, uint32_t op,
@@ -398,8 +432,8 @@ int ring_set_filter(const struct ring *r, uint32_t op, uint32_t rf, wall_ms now,
 {
     struct buf sick = {0};
     uint32_t size = rf == 0 ? r->options.replication_factor : rf, kept = 0;
-    if (size < s->count)
-        size = s->count;
+    if (size < s->count - s->dead)
+        size = s->count - s->dead;
     uint32_t enough = size / 2 + 1;
     for (uint32_t i = 0; i < s->count; i++) {
         if (ring_is_healthy(r, s->items[i], op, now)) {
@@ -431,7 +465,7 @@ int ring_get(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf, wal
 int ring_set_healthy(const struct ring *r, uint32_t op, wall_ms now, struct ring_set *out,
                      struct err *err)
 {
-    out->count = 0;
+    out->count = out->dead = 0;
     out->max_errors = out->max_unavailable_zones = 0;
     if (ring_count(r) == 0)
         return err_set(err, ERR_UNAVAILABLE, "empty ring");

@@ -1,7 +1,7 @@
 /* ring/lookup.h - an immutable view of a ring: which members hold a token, and are they enough.
  *
  * Gives the same answers as grafana/dskit ring/ring.go and replication_strategy.go, zones and
- * extension past members that cannot take writes included. Built from a desc, never changed,
+ * extension past members that cannot take writes included; ring_set_living() is ours. Built from a desc, never changed,
  * counted: any thread may hold one and ask without a lock. Time is an argument, so a view grows
  * old by itself. Pure. Tests: tests/unit/ring/test_lookup.c. */
 #ifndef RING_LOOKUP_H
@@ -64,6 +64,7 @@ size_t ring_zone_count(const struct ring *r);
 struct ring_set {
     const struct ring_instance **items;
     uint32_t count, cap;
+    uint32_t dead;                  /* so many are in it only since others are dead */
     uint32_t max_errors;            /* so many of them may fail */
     uint32_t max_unavailable_zones; /* of ring_set_all() with zones: instead of max_errors */
 };
@@ -76,6 +77,12 @@ void ring_set_reset(struct ring_set *s);
  * lane (its ids, in this order). ERR_UNAVAILABLE "empty ring", ERR_NOMEM. */
 int ring_set_of(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf,
                 struct ring_set *out, struct err *err);
+
+/* As ring_set_of(), and one more for each member whose heartbeat timed out at `now`: where dskit's
+ * writes fail though enough members live, as beside the remains of another cluster, these go on.
+ * ring_set_filter() asks for a majority as if they had not. */
+int ring_set_living(const struct ring *r, uint32_t token, uint32_t op, uint32_t rf, wall_ms now,
+                    struct ring_set *out, struct err *err);
 
 /* Take the members out that are not healthy for op at `now` and set max_errors. With fewer left
  * than a majority: ERR_UNAVAILABLE with dskit's text, and *s is what is left. rf as above. */

@@ -277,7 +277,7 @@ static int place(struct write *wr, const struct ring *ring, struct str tenant,
         if (i == 0 || !str_eq(streams[i].service, streams[i - 1].service)) {
             uint32_t token = ring_token_of(tenant, streams[i].service);
             ring_set_reset(&set);
-            rc = ring_set_of(ring, token, RING_WRITE, 0, &set, err);
+            rc = ring_set_living(ring, token, RING_WRITE, 0, wr->writer->c.now(), &set, err);
             if (rc == 0 && set_key(&set, &key) != 0)
                 rc = err_set(err, ERR_NOMEM, "no memory for the write");
             if (rc == 0)

@@ -33,9 +33,10 @@ QUICK = """-memberlist.probe-interval=500ms -memberlist.probe-timeout=200ms -mem
     -memberlist.gossip-interval=50ms -memberlist.rejoin-interval=6s -memberlist.min-join-backoff=100ms
     -memberlist.max-join-backoff=2s -memberlist.gossip-to-dead-nodes-time=3s -memberlist.dead-node-reclaim-time=1s
     -memberlist.left-ingesters-timeout=30s -memberlist.obsolete-entries-timeout=3s -memberlist.stream-timeout=1s
-    -memberlist.packet-dial-timeout=500ms -ring.heartbeat-timeout=6s""".split()
+    -memberlist.packet-dial-timeout=500ms
+    -ring.heartbeat-timeout=6s -distributor.ring.heartbeat-timeout=6s""".split()
 QUICK_OF = {"ingester": ["-ingester.heartbeat-period=1s"],
-            "distributor": ["-distributor.ring.heartbeat-period=1500ms", "-distributor.ring.heartbeat-timeout=6s"]}
+            "distributor": ["-distributor.ring.heartbeat-period=1500ms"]}
 
 
 class Died(Exception):
@@ -105,7 +106,7 @@ class World(Cluster):
         self.lab, self.quick, self.members, self.first, self.prefix = lab, quick, {}, first, prefix
         self.pool = concurrent.futures.ThreadPoolExecutor(8)
         self.number, self.missing, self.lock = 0, [], threading.Lock()
-        self.acked = 0
+        self.dead = set()  # whom the rings may still show, as unhealthy
         os.makedirs(directory, exist_ok=True)
 
     def url(self, name):
@@ -150,7 +151,8 @@ class World(Cluster):
             want = {m.name: ("ACTIVE", f"{m.address}:{HTTP}") for m in living if m.role == role}
 
             def one(m):
-                return {s["id"]: (s["state"], s["address"]) for s in m.get(path).json()["shards"] or []}
+                return {s["id"]: (s["state"], s["address"]) for s in m.get(path).json()["shards"] or []
+                        if not (s["id"] in self.dead and s["state"] == "UNHEALTHY")}
             wrong += [(m.name, path, got) for m, got in zip(living, self.each(one, living)) if got != want]
         return wrong
 
@@ -167,7 +169,12 @@ class World(Cluster):
             with self.lock:
                 self.missing.remove(number)
         got = {name: self.total(querier=name) for name in self.of("querier")}
-        return got if set(got.values()) != {(self.number, "complete")} else None
+        return got if any(total != self.number or not self.is_told(how) for total, how in got.values()) else None
+
+    def is_told(self, how):
+        """Complete; or, where the rings may still show the dead, nobody else is silent."""
+        silent = re.search(r'^uncertain; reasons="silent"; silent="([^"]*)"$', how)
+        return how == "complete" or (silent is not None and set(silent[1].split(",")) <= self.dead)
 
     def wrong(self):
         try:
@@ -516,7 +523,9 @@ def one_ring_id(w, t):
 # --- 12 ---
 
 def merged(w, t):
-    """A join list names another cluster by mistake: two clusters become one. Then they are parted again."""
+    """A join list names another cluster by mistake: two clusters become one. Then they are parted again. Each has its own
+    members in its lists at once; writes go past the others' ingesters, which the ring shows as unhealthy until it forgets
+    them; counts are right, and name the others' disks as silent, since these could hold something."""
     w.begin()
     other = World(w.lab, w.quick, w.bin, os.path.join(w.dir, "other"), first=11, prefix="b")
     try:
@@ -533,9 +542,12 @@ def merged(w, t):
         until(t.limit, lambda: all(map(all_are_one, (*w.members.values(), *other.members.values()))))
         time.sleep(t(60))
         w.lab.part(addresses(w, w.members), addresses(other, other.members))
-        time.sleep(t(60))
-        for one in (w, other):
+        time.sleep(t(70))  # by then a heartbeat of the others is too old
+        for one, its in ((w, other), (other, w)):
+            one.dead = set(its.members)
             one.heal(t.limit, "two clusters were one, and are two again")
+            one.client(t(50), one.of("distributor"), [])
+            assert not one.missing, one.why
     finally:
         other.stop()
 

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
@@ -118,6 +119,54 @@ static void who_cannot_take_a_write_makes_the_set_larger(void **state)
     assert_string_equal(ids(), "a,c");
     assert_int_equal(ring_get(ring, 0, RING_READ, 0, NOW, &set, &err), 0);
     assert_string_equal(ids(), "a,b,c"); /* a leaving one still answers */
+    assert_int_equal(set.max_errors, 1);
+}
+
+static void the_living_stand_in_for_the_dead(void **state)
+{
+    (void)state;
+    four_members();
+    add("b", "", RING_ACTIVE, 61, TOKENS(200, 600));
+    build(3, false);
+    assert_int_equal(ring_set_living(ring, 0, RING_WRITE, 0, NOW - 1000, &set, &err), 0);
+    assert_string_equal(ids(), "a,b,c"); /* not dead yet */
+    assert_int_equal(ring_set_living(ring, 0, RING_WRITE, 0, NOW, &set, &err), 0);
+    assert_string_equal(ids(), "a,b,c,d");
+    assert_int_equal(ring_set_filter(ring, RING_WRITE, 0, NOW, &set, &err), 0);
+    assert_string_equal(ids(), "a,c,d");
+    assert_int_equal(set.max_errors, 1); /* two are enough, as of three */
+    /* the remains of another cluster between ours */
+    add("d", "", RING_ACTIVE, 61, TOKENS(400, 800));
+    add("e", "", RING_ACTIVE, 61, TOKENS(150, 450));
+    build(3, false);
+    assert_int_equal(ring_get(ring, 100, RING_WRITE, 0, NOW, &set, &err), ERR_UNAVAILABLE);
+    assert_int_equal(ring_set_living(ring, 100, RING_WRITE, 0, NOW, &set, &err), 0);
+    assert_string_equal(ids(), "e,b,c,d,a");
+    assert_int_equal(ring_set_filter(ring, RING_WRITE, 0, NOW, &set, &err), 0);
+    assert_string_equal(ids(), "c,a");
+    assert_int_equal(set.max_errors, 0);
+    /* one of three is not enough, whoever is dead */
+    add("c", "", RING_ACTIVE, 61, TOKENS(300, 700));
+    build(3, false);
+    assert_int_equal(ring_set_living(ring, 100, RING_WRITE, 0, NOW, &set, &err), 0);
+    assert_int_equal(ring_set_filter(ring, RING_WRITE, 0, NOW, &set, &err), ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.msg, "at least 2 live replicas required, could only find 1"));
+    assert_string_equal(ids(), "a");
+}
+
+static void the_living_of_the_same_zone_stand_in(void **state)
+{
+    (void)state;
+    add("a", "x", RING_ACTIVE, 61, TOKENS(100));
+    add("b", "y", RING_ACTIVE, 0, TOKENS(200));
+    add("c", "z", RING_ACTIVE, 0, TOKENS(300));
+    add("d", "y", RING_ACTIVE, 0, TOKENS(400));
+    add("e", "x", RING_ACTIVE, 0, TOKENS(500));
+    build(3, true);
+    assert_int_equal(ring_set_living(ring, 0, RING_WRITE, 0, NOW, &set, &err), 0);
+    assert_string_equal(ids(), "a,b,c,e");
+    assert_int_equal(ring_set_filter(ring, RING_WRITE, 0, NOW, &set, &err), 0);
+    assert_string_equal(ids(), "b,c,e");
     assert_int_equal(set.max_errors, 1);
 }
 
@@ -429,6 +478,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_walk_starts_behind_the_token_and_goes_round),
         TEST(who_cannot_take_a_write_makes_the_set_larger),
+        TEST(the_living_stand_in_for_the_dead),
+        TEST(the_living_of_the_same_zone_stand_in),
         TEST(one_replica_on_a_leaving_member_fails_as_at_the_peer),
         TEST(the_silent_are_named_in_the_error),
         TEST(an_empty_ring_says_so),
