@@ -292,8 +292,8 @@ static void put_replicated_verdict(const struct page_view *v, struct buf *out)
         html_percent(out, (double)c->below, KEYS);
         buf_c(out, " of the ring has lost its quorum</b>");
         put_cause(v, ": ", out);
-        buf_c(out, ".</p><p class=\"quiet\">Writes to these ranges fail, and answers may be "
-                   "incomplete. "
+        buf_c(out, ".</p><p class=\"quiet\">Answers may be incomplete, and writes to these ranges "
+                   "fail where no other instance can stand in. "
                    "Start what is missing with its data.</p>");
     } else {
         buf_c(out, "<p><b>Every token range has its quorum.</b>");
@@ -351,7 +351,7 @@ static void put_verdict(const struct page_view *v, struct buf *out)
 static void put_holders(const struct page_view *v, uint32_t token, struct buf *out)
 {
     struct ring_set set = {0};
-    int rc = ring_set_living(v->p->ring, token, RING_WRITE, 0, v->p->frame.now, &set, NULL);
+    int rc = ring_set_of(v->p->ring, token, RING_WRITE, 0, &set, NULL);
     for (uint32_t i = 0; rc == 0 && i < set.count; i++) {
         const struct ring_instance *in = set.items[i];
         bool fit = page_is_ours(v, in) &&

@@ -1,9 +1,9 @@
 /* ring/lookup.h - an immutable view of a ring: which members hold a token, and are they enough.
  *
  * Gives the same answers as grafana/dskit ring/ring.go and replication_strategy.go, zones and
- * extension past members that cannot take writes included; ring_set_living() is ours. Built from a desc, never changed,
- * counted: any thread may hold one and ask without a lock. Time is an argument, so a view grows
- * old by itself. Pure. Tests: tests/unit/ring/test_lookup.c. */
+ * extension past members that cannot take writes included; ring_set_living() is ours. Built from
+ * a desc, never changed, counted: any thread may hold one and ask without a lock. Time is an
+ * argument, so a view grows old by itself. Pure. Tests: tests/unit/ring/test_lookup.c. */
 #ifndef RING_LOOKUP_H
 #define RING_LOOKUP_H
 

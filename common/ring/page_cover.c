@@ -57,7 +57,7 @@ static uint32_t count_ours(const struct ring_set *set, uint64_t component)
 static int count_range(const struct ring *r, uint32_t key, uint64_t size, uint64_t component,
                        wall_ms now, struct ring_set *set, struct ring_cover *out)
 {
-    int rc = ring_set_living(r, key, RING_WRITE, 0, now, set, NULL);
+    int rc = ring_set_of(r, key, RING_WRITE, 0, set, NULL);
     uint32_t wanted = set->count;
     if (rc == 0)
         rc = ring_set_filter(r, RING_WRITE, 0, now, set, NULL);
