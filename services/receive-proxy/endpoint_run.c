@@ -54,7 +54,7 @@ static int split_url(struct endpoint *e, struct str url, struct str *entry, stru
     struct str host = at == SIZE_MAX ? authority : str_skip(authority, at + 1);
     *entry = entry_of(&host);
     if (host.len == 0)
-        return err_set(err, ERR_INVAL, "url %.*s has no host", STR_ARG(str_head(str_c(e->url), 100)));
+        return err_set(err, ERR_INVAL, "url \"%.100s\" has no host", e->url);
     if (keep(e, str_head(url, scheme), &e->scheme) != 0 ||
         keep(e, host, &e->host) != 0 || keep(e, path, &e->prefix) != 0 ||
         keep(e, *entry, entry) != 0)

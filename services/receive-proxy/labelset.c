@@ -1,6 +1,7 @@
 /* receive-proxy/labelset.c - sets of labels, made over in an arena. */
 #include "labelset.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -37,6 +38,44 @@ static void set(struct work *w, struct str name, struct str value)
         l->value = value;
 }
 
+/* Items of one array: those with one name stay in their order. */
+static int compare(const void *a, const void *b)
+{
+    const struct label *const *x = a, *const *y = b;
+    int c = str_cmp((*x)->name, (*y)->name);
+    return c != 0 ? c : *x < *y ? -1 : *x > *y;
+}
+
+static bool is_rising(const struct label *items, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (str_cmp(items[i - 1].name, items[i].name) >= 0)
+            return false;
+    return true;
+}
+
+/* Add a client's labels to an empty set; of doubles the last wins. A client may send as many as fit
+ * into its request, so this may not look for each in all others. */
+static int fill(struct work *w, const struct label *items, size_t count, struct arena *a)
+{
+    if (is_rising(items, count)) { /* nearly all are */
+        if (count > 0)
+            memcpy(w->items, items, count * sizeof *items);
+        w->count = count;
+        return 0;
+    }
+    const struct label **order = arena_alloc(a, count * sizeof *order);
+    if (order == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        order[i] = &items[i];
+    qsort(order, count, sizeof *order, compare);
+    for (size_t i = 0; i < count; i++)
+        if (i + 1 == count || !str_eq(order[i]->name, order[i + 1]->name))
+            w->items[w->count++] = *order[i];
+    return 0;
+}
+
 /* Without those that are empty, in order. */
 static struct labels finish(struct work *w)
 {
@@ -69,10 +108,9 @@ int labelset_of_name(struct str name, struct arena *a, struct labels *out, struc
     int rc = ingest_request_open(&q, 0, a, &r, err);
     if (rc != 0)
         return rc;
-    if (work_init(&w, r.label_count + 3, a) != 0)
+    if (work_init(&w, r.label_count + 3, a) != 0 ||
+        fill(&w, r.labels, r.label_count, a) != 0)
         return err_set(err, ERR_NOMEM, "no memory for labels");
-    for (size_t i = 0; i < r.label_count; i++)
-        set(&w, r.labels[i].name, r.labels[i].value);
     set(&w, LABEL_NAME, r.app);
     apply_service_rule(&w);
     *out = finish(&w);
@@ -83,10 +121,8 @@ int labelset_of_series(const struct label *items, size_t count, bool service_rul
                        struct arena *a, struct labels *out)
 {
     struct work w;
-    if (work_init(&w, count + 2, a) != 0)
+    if (work_init(&w, count + 2, a) != 0 || fill(&w, items, count, a) != 0)
         return ERR_NOMEM;
-    for (size_t i = 0; i < count; i++)
-        set(&w, items[i].name, items[i].value);
     if (service_rule)
         apply_service_rule(&w);
     *out = finish(&w);

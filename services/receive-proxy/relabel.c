@@ -12,6 +12,11 @@
 #include "base/mem.h"
 #include "labelset.h"
 
+enum {
+    LABELS_MAX = 2048,  /* of an item: rules may look for each in all others */
+    CACHED_MAX = 4096,  /* bytes of a set that is worth a place in the cache */
+};
+
 /* METRIC_PEER_NAME: the peer's counters lack _total. */
 #define ROW(field, name, help)                                                                 \
     METRIC_COUNTER_VEC_ROW(relabel_metrics, field, METRIC_BARE | METRIC_PEER_NAME, name,       \
@@ -104,11 +109,20 @@ static struct cached *cached_new(uint64_t key, struct labels in, struct labels o
     return c;
 }
 
+static size_t bytes_of(struct labels set)
+{
+    size_t sum = set.count * sizeof *set.items;
+    for (size_t i = 0; i < set.count; i++)
+        sum += set.items[i].name.len + set.items[i].value.len;
+    return sum;
+}
+
 /* Keep it, in the place of the oldest. Without memory it is not kept, that is all. */
 static void remember(struct relabel *r, uint64_t key, struct labels in, struct labels out,
                      bool keep)
 {
-    struct cached *c = cached_new(key, in, out, keep);
+    bool small = bytes_of(in) <= CACHED_MAX && bytes_of(out) <= CACHED_MAX;
+    struct cached *c = small ? cached_new(key, in, out, keep) : NULL;
     void *old = NULL;
     if (c == NULL)
         return;
@@ -132,6 +146,8 @@ static int run_rules(struct relabel *r, const struct flow_item *item, struct are
                      struct labels *out, bool *keep)
 {
     struct labels in;
+    if (item->label_count > LABELS_MAX)
+        return ERR_INVAL;
     int rc = labelset_of_series(item->labels, item->label_count, false, a, &in);
     if (rc != 0)
         return rc;
@@ -161,12 +177,12 @@ static void end(flow_done_fn done, void *arg, int rc)
 {
     struct flow_result r;
     flow_result_init(&r);
-    if (rc == 0) {
-        r.dropped = 1;
-    } else {
-        r.failed = 1;
+    r.dropped = rc == 0;
+    r.failed = rc != 0;
+    if (rc == ERR_INVAL)
+        flow_result_fault(&r, RPC_INVALID_ARGUMENT, 0, -1, STR("too many labels"));
+    else if (rc != 0)
         flow_result_fault(&r, RPC_UNAVAILABLE, 0, -1, STR("no memory"));
-    }
     done(arg, &r);
 }
 

@@ -3,7 +3,8 @@
  *
  * The rules (relabel_rules) are a pure core; the receiver adds a cache of the last label sets,
  * the counters and the fan-out. Expressions are RE2, anchored at both ends, `.` matches
- * newlines. Rules: any thread. Tests: tests/unit/receive-proxy/test_relabel.c. */
+ * newlines. An item with more than 2048 labels is refused; sets over 4 KiB are not cached.
+ * Rules: any thread. Tests: tests/unit/receive-proxy/test_relabel.c. */
 #ifndef RECEIVE_PROXY_RELABEL_H
 #define RECEIVE_PROXY_RELABEL_H
 

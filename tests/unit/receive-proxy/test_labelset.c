@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #define L(n, v) {STR_INIT(n), STR_INIT(v)}
@@ -72,6 +73,27 @@ static void a_series_keeps_its_labels_unless_alloys_rule_is_asked_for(void **sta
     assert_int_equal(labelset_of_series(items, 4, true, *state, &set), 0);
     assert_string_equal(text(set), "{__name__=\"process_cpu\", b=\"2\", "
                                    "service_name=\"process_cpu\"}");
+}
+
+static void a_client_may_send_any_number_of_labels_and_costs_no_minutes(void **state)
+{
+    enum { COUNT = 300000, WIDTH = 8 };
+    char *names = mem_alloc(COUNT * WIDTH);
+    struct label *items = mem_calloc(COUNT, sizeof *items);
+    struct labels set;
+    for (size_t i = 0; i < COUNT; i++) {
+        (void)snprintf(names + i * WIDTH, WIDTH, "%07zu", COUNT - i % (COUNT / 2));
+        items[i] = (struct label){str_of(names + i * WIDTH, WIDTH - 1),
+                                  i < COUNT / 2 ? STR("first") : STR("last")};
+    }
+    mono_ms began = clock_mono_ms();
+    assert_int_equal(labelset_of_series(items, COUNT, false, *state, &set), 0);
+    assert_int_equal(labelset_check(set.items, set.count, NULL), 0);
+    assert_true(clock_mono_ms() - began < 20000); /* each against each: a minute and more */
+    assert_int_equal(set.count, COUNT / 2);
+    assert_true(str_eq(set.items[0].value, STR("last")));
+    mem_free(items);
+    mem_free(names);
 }
 
 static void bad_labels_are_named(void **state)
@@ -154,6 +176,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_name_becomes_labels_with_a_service, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_series_keeps_its_labels_unless_alloys_rule_is_asked_for,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_client_may_send_any_number_of_labels_and_costs_no_minutes, set_up, tear_down),
         cmocka_unit_test(bad_labels_are_named),
         cmocka_unit_test_setup_teardown(a_push_loses_private_labels_and_gains_external_ones,
                                         set_up, tear_down),

@@ -320,6 +320,32 @@ static void the_cache_forgets_the_oldest(void **state)
     world_free(&w);
 }
 
+static void hostile_label_sets_fill_neither_the_cache_nor_the_time(void **state)
+{
+    static char large[5000];
+    static struct label many[2049];
+    struct world w;
+    (void)state;
+    memset(large, 'a', sizeof large - 1);
+    world_init(&w, NULL, 0, 100);
+    send(&w, large);
+    send(&w, large);
+    assert_int_equal(w.sink.got, 2);
+    assert_int_equal(count(&w, w.m.cache_hits), 0);
+    assert_true(gauge_get(GAUGE_AT(w.m.cache_size, STR("pyroscope.relabel.x"), STR("/"))) == 0);
+    for (size_t i = 0; i < 2049; i++)
+        many[i] = (struct label){str_of(large, i + 1), STR("v")};
+    struct flow_item item = {
+        .kind = FLOW_PUSH, .labels = many, .label_count = 2049, .deadline = MONO_NEVER};
+    w.relabel->ops->append(w.relabel, NULL, &item, on_done, &w);
+    assert_int_equal(w.result.failed, 1);
+    assert_int_equal(w.result.code, RPC_INVALID_ARGUMENT);
+    item.label_count = 2048;
+    w.relabel->ops->append(w.relabel, NULL, &item, on_done, &w);
+    assert_int_equal(w.result.stored, 1);
+    world_free(&w);
+}
+
 static void a_profile_without_labels_passes_and_one_that_loses_all_is_dropped(void **state)
 {
     struct world w;
@@ -384,6 +410,7 @@ int main(void)
         cmocka_unit_test(rules_that_make_no_sense_are_refused_by_name),
         cmocka_unit_test(what_is_dropped_is_a_success_and_what_is_kept_goes_on),
         cmocka_unit_test(the_cache_forgets_the_oldest),
+        cmocka_unit_test(hostile_label_sets_fill_neither_the_cache_nor_the_time),
         cmocka_unit_test(a_profile_without_labels_passes_and_one_that_loses_all_is_dropped),
         cmocka_unit_test(running_out_of_memory_fails_the_item_and_nothing_else),
     };
