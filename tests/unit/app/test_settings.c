@@ -11,19 +11,25 @@
 #include <stdio.h>
 #include <string.h>
 
+static struct conf *conf; /* has the texts of what was loaded last */
+
+static int unload(void **state)
+{
+    (void)state;
+    conf_free(&conf);
+    return 0;
+}
+
 static int load(struct settings *s, int argc, const char *const *argv, struct err *err)
 {
     static struct conf_section sections[SETTINGS_SECTIONS];
-    struct conf *c = NULL;
+    conf_free(&conf);
     memset(s, 0, sizeof *s);
     settings_sections(s, sections);
-    int rc = conf_init(&c, sections, SETTINGS_SECTIONS, err);
+    int rc = conf_init(&conf, sections, SETTINGS_SECTIONS, err);
     if (rc == 0)
-        rc = conf_args(c, argc, argv, err);
-    if (rc == 0)
-        rc = conf_apply(c, err);
-    conf_free(&c);
-    return rc;
+        rc = conf_args(conf, argc, argv, err);
+    return rc != 0 ? rc : conf_apply(conf, err);
 }
 
 static void defaults_are_pyroscopes_or_documented(void **state)
@@ -91,5 +97,5 @@ int main(void)
         cmocka_unit_test(defaults_are_pyroscopes_or_documented),
         cmocka_unit_test(values_out_of_bounds_are_refused_by_name),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, unload);
 }
