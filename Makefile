@@ -297,5 +297,5 @@ clean:
 
 ALL_OBJS := $(foreach m,$(LIVE),$(call objs,$(call srcs,$m))) $(call objs,$(wildcard services/*/*.c)) \
   $(call objs,$(wildcard tests/unit/*/*.c) $(wildcard tests/sim/*.c) $(wildcard tests/bench/*.c) \
-  $(wildcard tests/fuzz/*.c) $(TESTLIB_SRC))
+  $(wildcard tests/fuzz/*.c tests/interop/*.c) $(TESTLIB_SRC))
 -include $(ALL_OBJS:.o=.d)

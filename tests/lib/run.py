@@ -10,10 +10,12 @@ too short, and a name that turns up again is a defect. Usage: run.py SUITE [--bu
 """
 
 import argparse
+import concurrent.futures
 import glob
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,6 +59,32 @@ def run(args, timeout, env=None, cwd=ROOT):
         return 127, f"{args[0]}: {e}"
     except subprocess.TimeoutExpired as e:
         return 124, (e.stdout or b"").decode("utf-8", "replace") + "\ntimed out\n"
+
+
+def run_group(args, timeout, env=None):
+    """As run(), for what starts processes of its own: out of time, it is told to end as by Ctrl-C, so that it can end
+    them, then killed with all that is left of its group."""
+    p = subprocess.Popen(args, cwd=ROOT, env=dict(os.environ, **(env or {})), stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    late = ""
+    for sign, patience in ((signal.SIGINT, timeout), (signal.SIGKILL, 30), (None, 30)):
+        try:
+            out = p.communicate(timeout=patience)[0].decode("utf-8", "replace")
+            return (124 if late else p.returncode), out + late
+        except subprocess.TimeoutExpired:
+            late = "\ntimed out\n"
+        except BaseException:
+            os.killpg(p.pid, signal.SIGINT)
+            raise
+        if sign:
+            os.killpg(p.pid, sign)
+    return 124, late
+
+
+def each(function, jobs):
+    """function(job) of each job, in order, as many at a time as there are cores."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(function, jobs)
 
 
 def junit(path, failures=None):
@@ -111,8 +139,9 @@ def run_unit_once(binary, scale):
 
 
 def run_unit(tally, build, only, scale=1):
-    for name, binary in unit_binaries(build, only):
-        result, rc, out, failures = run_unit_once(binary, scale)
+    tests = unit_binaries(build, only)
+    first_runs = list(each(lambda test: run_unit_once(test[1], scale), tests))
+    for (name, binary), (result, rc, out, failures) in zip(tests, first_runs):
         if result is None or rc != 0:
             first = "\n".join(f"{case.get('name')}: {text}" for case, text in failures) or out
             result, rc, out, failures = run_unit_once(binary, scale)
@@ -132,9 +161,9 @@ def unit(tally, opts):
 
 def run_programs(tally, kind, build, args, timeout):
     """Programs that say `N passed, N failed` last, or count as one by their exit status."""
-    for source in sorted(glob.glob(os.path.join(ROOT, f"tests/{kind}/{kind}_*.c"))):
-        name = os.path.basename(source)[:-2]
-        rc, out = run([os.path.join(build, "tests", kind, name)] + args, timeout, SAN_ENV)
+    names = [os.path.basename(s)[:-2] for s in sorted(glob.glob(os.path.join(ROOT, f"tests/{kind}/{kind}_*.c")))]
+    results = each(lambda name: run([os.path.join(build, "tests", kind, name)] + args, timeout, SAN_ENV), names)
+    for name, (rc, out) in zip(names, results):
         last = (out.strip().splitlines() or [""])[-1]
         m = CLOSING.match(last)
         if m and (rc == 0) == (int(m[2]) == 0):
@@ -173,8 +202,8 @@ def pytest_once(opts, args, timeout):
     binaries = os.path.join(ROOT, opts.build if opts.build != "build/plain" else "build", "bin")
     with tempfile.TemporaryDirectory() as tmp:
         report = os.path.join(tmp, "report.xml")
-        rc, out = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"] + args,
-                      timeout, {"EMBERRING_BIN": binaries})
+        rc, out = run_group([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"] + args,
+                            timeout, {"EMBERRING_BIN": binaries})
         result = junit(report, failures)
     ids = [f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}" for case, _ in failures]
     return result, rc, out, ids
@@ -196,8 +225,11 @@ def pytest_suite(tally, folder, opts, extra, timeout):
                 say(out[-12000:])
     if result is None:
         tally.add(0, 1)
-    else:
-        tally.add(*result)
+        return
+    tally.add(*result)
+    if rc not in (0, 1, 5) and result[1] == 0:  # it ended before all were run
+        tally.add(0, 1)
+        say(f"FAILED {folder}: exit status {rc}")
 
 
 @suite("cluster")
@@ -239,6 +271,18 @@ def sanitized(san, scale):
     return inner
 
 
+def fuzz_targets(tally):
+    """(target, folder of its corpus) of each fuzz target; one without a corpus, or a corpus without one, fails."""
+    sources = glob.glob(os.path.join(ROOT, "tests/fuzz/fuzz_*.c"))
+    names = {os.path.basename(s)[len("fuzz_"):-2] for s in sources}
+    top = os.path.join(ROOT, "tests/fuzz/corpus")
+    corpora = {d for d in os.listdir(top) if os.listdir(os.path.join(top, d))}
+    for name in sorted(names ^ corpora):
+        tally.add(0, 1)
+        say(f"FAILED {name}: " + ("a fuzz target without a corpus" if name in names else "a corpus without a target"))
+    return [(name, os.path.join(top, name)) for name in sorted(names & corpora)]
+
+
 @suite("fuzz smoke (the corpus, under SAN=address)")
 def fuzz_smoke(tally, opts):
     rc, out = make("SAN=address", "build-fuzz")
@@ -246,13 +290,15 @@ def fuzz_smoke(tally, opts):
         tally.add(0, 1)
         say(out[-4000:])
         return
-    for source in sorted(glob.glob(os.path.join(ROOT, "tests/fuzz/fuzz_*.c"))):
-        name = os.path.basename(source)[:-2]
-        corpus = os.path.join(ROOT, "tests/fuzz/corpus", name[len("fuzz_"):])
-        rc, out = run([os.path.join("build/address/tests/fuzz", name), "--mutate", "2000", corpus], 300, SAN_ENV)
+    def smoke(target):
+        name, corpus = target
+        return run([os.path.join("build/address/tests/fuzz", f"fuzz_{name}"), "--mutate", "2000", corpus], 300, SAN_ENV)
+
+    targets = fuzz_targets(tally)
+    for (name, _), (rc, out) in zip(targets, each(smoke, targets)):
         tally.add(0 if rc else 1, 1 if rc else 0)
         if rc:
-            say(f"FAILED {name}: exit status {rc}\n{out[-3000:]}")
+            say(f"FAILED fuzz_{name}: exit status {rc}\n{out[-3000:]}")
 
 
 @suite("bench smoke")
@@ -279,24 +325,88 @@ def bench(tally, opts):
         subprocess.run([PYTHON, script], cwd=ROOT, check=False)
 
 
+class Fuzzer:
+    """A way to build the targets with libFuzzer: a folder, what is compiled in, and at which speed."""
+
+    def __init__(self, title, folder, compile_flags, link_flags, opt, args):
+        self.title, self.folder, self.opt, self.args = title, folder, opt, args
+        self.compile_flags, self.link_flags = compile_flags, link_flags
+
+    def build(self):
+        """(exit status, output); None where there is no clang with its runtime."""
+        clang = shutil.which("clang-14") or shutil.which("clang")
+        if not clang or not shutil.which(clang.replace("clang", "clang++")):
+            return None
+        return make(f"CC={clang}", f"CXX={clang.replace('clang', 'clang++')}", f"BUILD={self.folder}",
+                    f"CFLAGS={self.compile_flags}", f"CXXFLAGS={self.compile_flags}", f"LDFLAGS={self.link_flags}",
+                    f"OPT={self.opt}", "fuzz-link")
+
+
+# Most of the time of a small target is libFuzzer's own, and most of that the tracing of comparisons: it is left to the
+# slower build, which finds its way into the formats; the other takes what that has found further, at two to four times
+# the speed.
+FUZZ_SLOW = Fuzzer("address, undefined", "build/fuzz", "-fsanitize=fuzzer-no-link,address,undefined -U_FORTIFY_SOURCE",
+                   "-fsanitize=fuzzer,address,undefined", "-O1", ["-max_len=2048"])
+FUZZ_FAST = Fuzzer("undefined", "build/fuzz-fast", "-fsanitize=fuzzer-no-link,undefined -fsanitize-trap=undefined "
+                   "-fno-sanitize-coverage=trace-cmp", "-fsanitize=fuzzer,undefined -fsanitize-trap=undefined", "-O2",
+                   ["-max_len=512", "-entropic=0"])
+
+# What every byte of gossip passes through is run this often, whatever it takes; other targets a tenth of it, or for
+# five minutes in each build.
+FUZZ_MUST = ("packet", "stream", "kv", "label")
+FUZZ_RUNS = {FUZZ_SLOW: 2000000, FUZZ_FAST: 8000000}
+FUZZ_DONE = re.compile(r"^Done (\d+) runs in (\d+) second", re.M)
+
+
+def fuzz_one(name, corpus, fuzzer, work):
+    """(whether it ended well, a line about it) of one target in one build; work keeps the inputs between builds."""
+    must = name in FUZZ_MUST
+    runs = FUZZ_RUNS[fuzzer] if must else FUZZ_RUNS[fuzzer] // 10
+    findings = os.path.join("build", "findings")
+    os.makedirs(os.path.join(ROOT, findings), exist_ok=True)
+    limits = ["-rss_limit_mb=1024", "-timeout=20", f"-runs={runs}"]
+    rc, out = run([os.path.join(fuzzer.folder, "bin", f"fuzz_{name}"), f"-artifact_prefix={findings}/{name}-"] + limits
+                  + ([] if must else ["-max_total_time=300"]) + fuzzer.args + [work, corpus], 6 * 3600, SAN_ENV)
+    done = FUZZ_DONE.search(out)
+    if rc or not done or (must and int(done[1]) < runs):
+        return False, f"exit status {rc}, input in {findings}\n{out[-4000:]}"
+    return True, f"{int(done[1])} executions, {fuzzer.title}, {done[2]} s"
+
+
+@suite("fuzz (long)")
+def fuzz_long(tally, opts):
+    for fuzzer in (FUZZ_SLOW, FUZZ_FAST):
+        built = fuzzer.build()
+        if built is None:
+            tally.add(0, 0, ["libFuzzer"])
+            return
+        if built[0]:
+            tally.add(0, 1)
+            say(built[1][-4000:])
+            return
+    for name, corpus in fuzz_targets(tally):
+        with tempfile.TemporaryDirectory() as work:
+            for fuzzer in (FUZZ_SLOW, FUZZ_FAST):
+                good, text = fuzz_one(name, corpus, fuzzer, work)
+                tally.add(1 if good else 0, 0 if good else 1)
+                say(f"{'  ' if good else 'FAILED '}fuzz_{name}: {text}")
+
+
 def fuzz_build(tally, opts):
-    """libFuzzer binaries in build/fuzz, one per target."""
-    clang = shutil.which("clang-14") or shutil.which("clang")
-    if not clang:
+    """libFuzzer's binaries, with address and undefined, one for each target."""
+    built = FUZZ_SLOW.build()
+    if built is None:
         say("make fuzz needs clang and its sanitizer runtime")
         sys.exit(1)
-    flags = "-fsanitize=fuzzer-no-link,address,undefined"
-    rc, out = make(f"CC={clang}", "BUILD=build/fuzz", f"CFLAGS={flags}", f"CXXFLAGS={flags}",
-                   "LDFLAGS=-fsanitize=fuzzer,address,undefined", "OPT=-O1", "WERROR=0", "fuzz-link")
-    say(out[-3000:])
-    sys.exit(rc)
+    say(built[1][-3000:] if built[0] else f"{FUZZ_SLOW.folder}/bin/fuzz_*")
+    sys.exit(built[0])
 
 
 SUITES = {
     "unit": [unit], "sim": [sim], "tidy": [tidy], "cluster": [cluster], "interop": [interop],
     "test": [unit, tidy, sim, cluster],
     "test-all": [sanitized("address", 3), sanitized("thread", 5), fuzz_smoke, bench_smoke, cluster_slow, interop],
-    "long": [sim_long, cluster_slow, cluster_long],
+    "long": [sim_long, fuzz_long, cluster_slow, cluster_long],
     "bench": [bench], "fuzz-build": [fuzz_build],
 }
 
