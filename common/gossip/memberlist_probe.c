@@ -187,16 +187,20 @@ static struct gossip_addr answer_to(const struct gossip_addr *from, struct str i
 int ml_on_ping(struct memberlist *ml, const struct gossip_addr *from, struct mp_reader *r)
 {
     struct msg_ping m;
+    struct msg_accuse farewell;
+    struct buf msg = {0};
     int rc = msg_get_ping(r, &m);
     if (rc != 0)
         return rc;
-    if (m.node.len > 0 && !str_eq(m.node, members_self(ml->members)->name)) {
+    if (m.node.len == 0 || str_eq(m.node, members_self(ml->members)->name)) {
+        msg_put_ack(&msg, &(struct msg_ack){.seq = m.seq});
+    } else if (members_farewell(ml->members, m.node, &farewell)) {
+        msg_put_dead(&msg, &farewell);
+    } else {
         ml_diag_misdirected(ml, from, m.node, m.source_node);
         return 0;
     }
     struct gossip_addr to = answer_to(from, m.source_ip, m.source_port);
-    struct buf msg = {0};
-    msg_put_ack(&msg, &(struct msg_ack){.seq = m.seq});
     ml_send(ml, &to, NULL, &msg);
     return 0;
 }

@@ -143,7 +143,7 @@ void members_free(struct members **m)
     mem_free((*m)->list);
     map_free(&(*m)->by_name);
     for (size_t i = 0; i < (*m)->renames; i++)
-        mem_free((void *)(uintptr_t)(*m)->former[i]);
+        mem_free((void *)(uintptr_t)(*m)->former[i].node.data);
     mem_free(*m);
     *m = NULL;
 }
@@ -251,14 +251,14 @@ static int rename_self(struct members *m, const char *name, uint32_t old_incarna
     if (map_put(m->by_name, str_c(name), n, NULL) != 0)
         return ERR_NOMEM;
     (void)map_remove(m->by_name, old);
-    m->former[m->renames++] = old.data;
+    struct msg_accuse left = {old_incarnation, old, old};
+    m->former[m->renames++] = left;
     m->stats.renamed++;
     n->name = str_c(name);
     log_line(m->log, LOG_WARN, "took another name, since ours is somebody else's",
              LOG_S("old", old), LOG_S("member", n->name));
     /* Once in place of what is queued about the old name, and once where news of the other bearer
      * does not replace it. What fails for lack of memory, push/pull and probing make up for. */
-    struct msg_accuse left = {old_incarnation, old, old};
     struct buf msg = {0};
     (void)announce_accuse(m, true, &left, NULL);
     msg_put_dead(&msg, &left);
@@ -295,11 +295,37 @@ bool members_on_namesake(struct members *m, const struct gossip_addr *other, uin
     return true;
 }
 
-/* A known member may take over another address: after leaving, or long enough dead. */
+bool members_farewell(const struct members *m, struct str name, struct msg_accuse *out)
+{
+    for (size_t i = 0; i < m->renames; i++) {
+        if (!str_eq(m->former[i].node, name))
+            continue;
+        *out = m->former[i];
+        return true;
+    }
+    return false;
+}
+
+/* Who lives where `n` is known to be goes by another name now. */
+static bool address_is_anothers(const struct members *m, const struct member *n)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        const struct member *other = m->list[i];
+        if (other != n && other->state == MEMBER_ALIVE && gossip_addr_eq(&other->addr, &n->addr))
+            return true;
+    }
+    return false;
+}
+
+/* A known member may take over another address: after leaving, long enough dead, or when its
+ * former bearer has taken another name (and its farewell was overtaken by the other's refutation,
+ * which nobody who holds on to the bearer would take else). */
 static bool may_move(const struct members *m, const struct member *n, mono_ms now)
 {
-    return n->state == MEMBER_LEFT || (n->state == MEMBER_DEAD && m->cfg.reclaim_ms > 0 &&
-                                       now - n->changed > m->cfg.reclaim_ms);
+    return n->state == MEMBER_LEFT ||
+           (n->state == MEMBER_DEAD && m->cfg.reclaim_ms > 0 &&
+            now - n->changed > m->cfg.reclaim_ms) ||
+           (m->cfg.rename && address_is_anothers(m, n));
 }
 
 /* Valid enough to be looked at; *addr gets its address. */

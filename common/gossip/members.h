@@ -93,6 +93,10 @@ int members_on_dead(struct members *m, const struct msg_accuse *d, mono_ms now);
 bool members_on_namesake(struct members *m, const struct gossip_addr *other, uint32_t incarnation,
                          mono_ms now);
 
+/* The message that says that `name` has left its bearer, if that was us before we took another: for
+ * who still looks for it at our address. Borrowed for the life of the table. */
+bool members_farewell(const struct members *m, struct str name, struct msg_accuse *out);
+
 /* Something came in, whatever it was. After a silence of several probes it was we who were cut off
  * or stood still: the accused could not answer us, so the silence does not count for running
  * suspicions. Else the confirmations that come in at its end would let them run out at once. */

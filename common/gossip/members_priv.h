@@ -35,7 +35,8 @@ struct members {
     bool leaving;
     mono_ms born, next_rename;
     struct str base_name;           /* ours, as configured; borrowed from one of the two below */
-    const char *former[RENAMES_MAX]; /* names that we had; owned, since others borrow them */
+    struct msg_accuse former[RENAMES_MAX]; /* farewells to names that we had; names owned, since
+                                              others borrow them */
     size_t renames;
     uint32_t awareness;
     mono_ms heard; /* when something came in last */

@@ -330,6 +330,40 @@ static void an_accuser_that_does_not_reach_us_is_named(void **state)
     forget_actions();
 }
 
+/* Who still looks for us under the name that we had is told that it has left; no line. */
+static void a_ping_for_our_former_name_gets_its_farewell(void **state)
+{
+    (void)state;
+    static const struct memberlist_delegate none;
+    struct memberlist_config c = memberlist_config_dskit();
+    struct memberlist_action a;
+    struct gossip_addr from = addr(3);
+    struct buf ping = {0}, want = {0};
+    c.name = STR("self");
+    c.addr = addr(1);
+    c.rename = true;
+    c.compression = PACKET_PLAIN;
+    rng_seed(&rng, 5);
+    assert_int_equal(memberlist_init(&ml, &c, &none, &rng, NULL, 0, NULL), 0);
+    alive_from("self", 4, 2, 0);
+    assert_int_equal(members_stats(memberlist_members(ml))->renamed, 1);
+    forget_actions();
+    msg_put_ping(&ping, &(struct msg_ping){.seq = 7, .node = STR("self")});
+    msg_put_dead(&want, &(struct msg_accuse){4, STR("self"), STR("self")});
+    memberlist_on_packet(ml, &from, buf_view(&ping), 1000);
+    assert_true(memberlist_next(ml, &a));
+    assert_int_equal(a.verb, ML_PACKET);
+    assert_true(gossip_addr_eq(&a.to, &from));
+    bool found = false;
+    for (size_t i = 0; i + want.size <= a.bytes.size; i++)
+        found = found || memcmp(a.bytes.data + i, want.data, want.size) == 0;
+    assert_true(found);
+    assert_int_equal(stats()->packets_misdirected, 0);
+    buf_reset(&a.bytes);
+    buf_reset(&ping);
+    buf_reset(&want);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_teardown(name, teardown)
@@ -344,6 +378,7 @@ int main(void)
         T(an_announced_address_that_nobody_reaches_is_found_out),
         T(dead_peers_are_not_taken_for_our_fault),
         T(an_accuser_that_does_not_reach_us_is_named),
+        T(a_ping_for_our_former_name_gets_its_farewell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

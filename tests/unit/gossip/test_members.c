@@ -200,6 +200,11 @@ static void a_newcomer_gives_way_to_who_has_its_name(void **state)
     assert_int_equal(members_count(t), 2);
     assert_int_equal(members_stats(t)->renamed, 1);
     assert_int_equal(queued(MSG_DEAD), 1); /* the old name has left, as we had it */
+    struct msg_accuse farewell;
+    assert_true(members_farewell(t, STR("self"), &farewell));
+    assert_true(str_eq(farewell.node, STR("self")) && str_eq(farewell.from, STR("self")));
+    assert_int_equal(farewell.incarnation, 7);
+    assert_false(members_farewell(t, self->name, &farewell));
     struct msg_accuse s = {7, STR("self"), STR("x")};
     assert_int_equal(members_on_suspect(t, &s, 2000), 0); /* not us any more */
     assert_int_equal(members_stats(t)->refuted, 0);
@@ -219,6 +224,34 @@ static void of_two_old_ones_the_higher_address_gives_way(void **state)
     assert_int_equal(members_count(low), 1);
     members_free(&low);
     members_free(&high);
+}
+
+/* The other's refutation may come before our farewell, which then is old news to all: who held on
+ * to us finds us under our new name, so the old one is free. */
+static void the_name_of_one_who_took_another_is_free(void **state)
+{
+    (void)state;
+    struct members *t = renaming(1);
+    struct gossip_addr a = addr(9), b = addr(8);
+    struct msg_alive msg = {.incarnation = 1,
+                            .node = STR("twin"),
+                            .ip = gossip_addr_ip(&a),
+                            .port = 7946,
+                            .vsn = str_of(member_vsn, 6)};
+    assert_int_equal(members_on_alive(t, &msg, 0), 0);
+    msg.ip = gossip_addr_ip(&b);
+    msg.incarnation = 2;
+    assert_int_equal(members_on_alive(t, &msg, 1000), 0); /* a namesake, no more */
+    assert_int_equal(members_get(t, STR("twin"))->addr.ip[3], 9);
+    struct msg_alive renamed = msg;
+    renamed.node = STR("twin-1");
+    renamed.ip = gossip_addr_ip(&a);
+    assert_int_equal(members_on_alive(t, &renamed, 1000), 0);
+    assert_int_equal(members_on_alive(t, &msg, 2000), 0);
+    assert_int_equal(members_get(t, STR("twin"))->addr.ip[3], 8);
+    assert_int_equal(members_get(t, STR("twin"))->incarnation, 2);
+    assert_int_equal(members_get(t, STR("twin-1"))->addr.ip[3], 9);
+    members_free(&t);
 }
 
 static void renaming_has_limits(void **state)
@@ -517,6 +550,7 @@ int main(void)
         T(a_name_moves_only_after_leaving),
         T(a_newcomer_gives_way_to_who_has_its_name),
         T(of_two_old_ones_the_higher_address_gives_way),
+        T(the_name_of_one_who_took_another_is_free),
         T(renaming_has_limits),
         T(renaming_without_memory_changes_nothing_or_all),
         T(a_name_may_be_reclaimed_after_a_time),
