@@ -106,6 +106,7 @@ int ml_act(struct memberlist *ml, struct memberlist_action *a)
     }
     item->act = *a;
     list_push_back(&ml->actions, &item->link);
+    ml->action_count++;
     return 0;
 }
 
@@ -150,6 +151,7 @@ bool memberlist_next(struct memberlist *ml, struct memberlist_action *out)
     *out = item->act;
     item->act.bytes = (struct buf){0};
     action_free(item);
+    ml->action_count--;
     return true;
 }
 
@@ -247,7 +249,7 @@ int memberlist_leave(struct memberlist *ml, mono_ms now)
 bool memberlist_has_left(const struct memberlist *ml)
 {
     return members_is_leaving(ml->members) &&
-           (members_alive_count(ml->members) == 0 || !bcast_has(ml->queue, ml->leave_id));
+           (members_active_count(ml->members) == 0 || !bcast_has(ml->queue, ml->leave_id));
 }
 
 const struct members *memberlist_members(const struct memberlist *ml)

@@ -135,6 +135,7 @@ struct memberlist_stats {
     uint64_t probes, probes_failed;
     uint64_t stream_pings_ok;       /* members that answered on a stream, but not to packets */
     uint64_t dropped_nomem;         /* things not sent or taken for lack of memory */
+    uint64_t dropped_full;          /* packets not sent since too many were to be sent at once */
 };
 
 /* A member that knows only itself. rng, delegate (copied) and log must outlive it.
@@ -161,7 +162,8 @@ mono_ms memberlist_due(const struct memberlist *ml);
 void memberlist_on_packet(struct memberlist *ml, const struct gossip_addr *from,
                           struct str bytes, mono_ms now);
 
-/* A peer opened a stream: its number, or 0 when it is to be refused (too many, no memory). */
+/* A peer opened a stream: its number, or 0 when it is to be refused (too many, no memory). When
+ * there are too many it gets the place of the peer's with most, unless it is that itself. */
 uint32_t memberlist_on_accept(struct memberlist *ml, const struct gossip_addr *from, mono_ms now);
 
 /* Our stream is connected; bytes came on a stream; the stream has ended or failed (`code`, 0 for

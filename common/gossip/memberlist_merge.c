@@ -1,4 +1,6 @@
 /* Push/pull: our whole state, and what comes of a peer's. */
+#include <string.h>
+
 #include "base/err.h"
 #include "gossip/memberlist_priv.h"
 #include "gossip/messages.h"
@@ -128,9 +130,26 @@ static void look_for_namesake(struct memberlist *ml, const struct msg_node *n)
         (void)members_on_namesake(ml->members, &addr, (uint32_t)n->incarnation, ml->now);
 }
 
+/* The peer's own entry, if *callers are left: one exchange brings one caller. We dialled its
+ * address, or it called from there (its port then is another). */
+static bool is_caller(const struct stream *s, const struct msg_node *n, int *callers)
+{
+    struct gossip_addr addr;
+    uint8_t ours[16], theirs[16];
+    if (*callers == 0 || gossip_addr_of_bytes(&addr, n->ip, (uint16_t)n->port) != 0)
+        return false;
+    gossip_addr_key(&s->peer, ours);
+    gossip_addr_key(&addr, theirs);
+    if (memcmp(ours, theirs, sizeof ours) != 0 || (s->ours && addr.port != s->peer.port))
+        return false;
+    *callers -= 1;
+    return true;
+}
+
 /* One member as the peer sees it. What it holds for dead we only suspect, so that the member has
  * the chance to refute. */
-static int merge_node(struct memberlist *ml, const struct msg_node *n)
+static int merge_node(struct memberlist *ml, const struct stream *s, const struct msg_node *n,
+                      int *callers)
 {
     struct msg_alive alive = {.incarnation = n->incarnation,
                               .node = n->name,
@@ -141,7 +160,9 @@ static int merge_node(struct memberlist *ml, const struct msg_node *n)
     struct msg_accuse accuse = {n->incarnation, n->name, {0}};
     switch (n->state) {
     case MEMBER_ALIVE:
-        return members_on_alive(ml->members, &alive, ml->now);
+        return members_get(ml->members, n->name) == NULL && is_caller(s, n, callers)
+                   ? members_on_caller(ml->members, &alive, ml->now)
+                   : members_on_alive(ml->members, &alive, ml->now);
     case MEMBER_LEFT:
         accuse.from = n->name;
         return members_on_dead(ml->members, &accuse, ml->now);
@@ -159,10 +180,11 @@ int ml_merge(struct memberlist *ml, struct stream *s)
 {
     struct msg_node n;
     struct mp_reader r = nodes_reader(s);
+    int callers = 1;
     if (!versions_fit(ml, s))
         return ERR_VERSION;
     for (int64_t i = 0; i < s->nodes && msg_get_node(&r, &n) == 0; i++)
-        if (merge_node(ml, &n) != 0)
+        if (merge_node(ml, s, &n, &callers) != 0)
             ml->stats.dropped_nomem++;
     if (s->user_bytes > 0 && ml->delegate.on_state != NULL)
         ml->delegate.on_state(ml->delegate.arg,

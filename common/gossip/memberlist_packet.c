@@ -90,6 +90,11 @@ void ml_send(struct memberlist *ml, const struct gossip_addr *to, const struct m
              struct buf *msg)
 {
     struct parts p = {0};
+    if (ml->action_count >= ACTIONS_MAX) { /* before any work is put into it */
+        ml->stats.dropped_full++;
+        buf_reset(msg);
+        return;
+    }
     parts_add(&p, (struct str){0}, buf_view(msg));
     if (msg->error != 0)
         p.error = msg->error;

@@ -14,6 +14,8 @@ enum {
     STREAM_BYTES_TOTAL = 160 << 20, /* all streams' input */
     STREAM_NODES_MAX = 1 << 20,     /* members in one push/pull */
     STREAM_ITEM_MAX = 64 << 10,     /* bytes of one header or member in a push/pull */
+    ACTIONS_MAX = 4096,             /* packets to be sent at a time: one that came may ask for
+                                       millions of answers */
     RELAYS_MAX = 1024,              /* indirect pings that wait for their ack */
     SEALED_MAX = 20 << 20,          /* an encrypted stream frame, as in memberlist */
 };
@@ -89,6 +91,7 @@ struct memberlist {
     struct members *members;
     char *label; /* owned; cfg.label points here */
     struct list actions;
+    size_t action_count;
     struct list streams;
     size_t streams_in, stream_bytes;
     uint32_t last_stream, last_seq;

@@ -30,6 +30,8 @@ static void probe_end(struct memberlist *ml, bool acked)
         ml->stats.probes_failed++;
     }
     members_awareness_add(ml->members, delta);
+    if (acked)
+        members_answered(ml->members, p->name);
     if (!acked) {
         struct msg_accuse s = {p->incarnation, p->name, members_self(ml->members)->name};
         (void)members_on_suspect(ml->members, &s, ml->now); /* the next probe tries again */

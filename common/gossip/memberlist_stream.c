@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 #include "gossip/memberlist_priv.h"
@@ -36,8 +38,10 @@ static void stream_end(struct memberlist *ml, struct stream *s, int code, bool t
 {
     if (tell_driver)
         (void)ml_act(ml, &(struct memberlist_action){.verb = ML_STREAM_CLOSE, .stream = s->id});
-    if (s->ours && !s->ping && code == 0)
+    if (s->ours && !s->ping && code == 0) {
         ml->reach.last_out = ml->now;
+        members_answered_at(ml->members, &s->peer);
+    }
     if (s->ours && s->join)
         (void)ml_act(ml, &(struct memberlist_action){
                              .verb = ML_JOINED, .to = s->peer, .tag = s->tag, .code = code});
@@ -412,12 +416,69 @@ static void stream_read(struct memberlist *ml, struct stream *s)
     stream_refuse(ml, s, rc, reason);
 }
 
+/* --- limits --------------------------------------------------------------------------------- */
+
+/* Others' streams of one peer (an IP address), and the bytes that they hold. */
+struct share {
+    size_t streams, bytes;
+};
+
+static struct share share_of(const struct memberlist *ml, const struct gossip_addr *peer)
+{
+    struct share sum = {0};
+    uint8_t ip[16], other[16];
+    gossip_addr_key(peer, ip);
+    LIST_EACH(link, &ml->streams) {
+        const struct stream *s = LIST_ITEM(link, struct stream, link);
+        gossip_addr_key(&s->peer, other);
+        if (s->ours || memcmp(ip, other, sizeof ip) != 0)
+            continue;
+        sum.streams++;
+        sum.bytes += s->in.size;
+    }
+    return sum;
+}
+
+/* The oldest stream of a peer that has more of them than `from`, which is that with most; NULL:
+ * there is none. */
+static struct stream *crowd(const struct memberlist *ml, const struct gossip_addr *from)
+{
+    struct stream *oldest = NULL;
+    size_t most = share_of(ml, from).streams;
+    LIST_EACH(link, &ml->streams) {
+        struct stream *s = LIST_ITEM(link, struct stream, link);
+        size_t count = s->ours ? 0 : share_of(ml, &s->peer).streams;
+        oldest = count > most ? s : oldest;
+        most = count > most ? count : most;
+    }
+    return oldest;
+}
+
+/* The same for bytes: who has to go for `s` to go on, `s` itself at worst. */
+static struct stream *hog(const struct memberlist *ml, struct stream *s)
+{
+    struct stream *oldest = s;
+    size_t most = share_of(ml, &s->peer).bytes;
+    LIST_EACH(link, &ml->streams) {
+        struct stream *other = LIST_ITEM(link, struct stream, link);
+        size_t bytes = other->ours || other->in.size == 0 ? 0 : share_of(ml, &other->peer).bytes;
+        oldest = bytes > most ? other : oldest;
+        most = bytes > most ? bytes : most;
+    }
+    return oldest;
+}
+
 /* --- events --------------------------------------------------------------------------------- */
 
 uint32_t memberlist_on_accept(struct memberlist *ml, const struct gossip_addr *from, mono_ms now)
 {
     ml->now = now;
     ml->reach.last_in = now;
+    struct stream *crowding = ml->streams_in < STREAMS_IN_MAX ? NULL : crowd(ml, from);
+    if (crowding != NULL) {
+        ml->stats.streams_refused++;
+        stream_end(ml, crowding, ERR_LIMIT, true);
+    }
     struct stream *s = ml->streams_in < STREAMS_IN_MAX ? stream_new(ml, from, false) : NULL;
     if (s == NULL) {
         ml->stats.streams_refused++;
@@ -442,10 +503,15 @@ void memberlist_on_bytes(struct memberlist *ml, uint32_t stream, struct str byte
     if (s == NULL || bytes.len == 0)
         return;
     size_t before = s->in.size;
-    if (bytes.len > STREAM_BYTES_MAX - before || bytes.len > STREAM_BYTES_TOTAL ||
-        ml->stream_bytes > STREAM_BYTES_TOTAL - bytes.len) {
+    if (bytes.len > STREAM_BYTES_MAX - before) {
         stream_refuse(ml, s, ERR_LIMIT, "too much state");
         return;
+    }
+    while (ml->stream_bytes > STREAM_BYTES_TOTAL - bytes.len) {
+        struct stream *victim = hog(ml, s);
+        stream_refuse(ml, victim, ERR_LIMIT, "too much state");
+        if (victim == s)
+            return;
     }
     buf_str(&s->in, bytes);
     ml->stream_bytes += s->in.size - before;

@@ -70,7 +70,7 @@ static struct member *member_add(struct members *m, struct str name,
 }
 
 /* Queue a message about a member under `name`. */
-static int announce(struct members *m, struct str name, const struct buf *msg, uint64_t *id)
+int member_announce(struct members *m, struct str name, const struct buf *msg, uint64_t *id)
 {
     return msg->error != 0 ? msg->error : bcast_put(m->queue, name, buf_view(msg), id);
 }
@@ -79,19 +79,20 @@ static int announce_alive(struct members *m, struct str name, const struct msg_a
 {
     struct buf msg = {0};
     msg_put_alive(&msg, a);
-    int rc = announce(m, name, &msg, NULL);
+    int rc = member_announce(m, name, &msg, NULL);
     buf_reset(&msg);
     return rc;
 }
 
-static int announce_accuse(struct members *m, bool dead, const struct msg_accuse *s, uint64_t *id)
+int member_announce_accuse(struct members *m, bool dead, const struct msg_accuse *s,
+                           uint64_t *id)
 {
     struct buf msg = {0};
     if (dead)
         msg_put_dead(&msg, s);
     else
         msg_put_suspect(&msg, s);
-    int rc = announce(m, s->node, &msg, id);
+    int rc = member_announce(m, s->node, &msg, id);
     buf_reset(&msg);
     return rc;
 }
@@ -161,7 +162,7 @@ static struct msg_alive alive_of(const struct member *n)
 
 /* Announce ourselves as we are now. Queued under our IP, so that it replaces only an earlier
  * message of this kind. */
-static int announce_self(struct members *m)
+int member_announce_self(struct members *m)
 {
     char ip[GOSSIP_ADDR_TEXT_MAX];
     struct msg_alive a = alive_of(m->self);
@@ -185,7 +186,7 @@ static int refute(struct members *m, uint32_t accused, struct str from)
     m->accuser[size] = '\0';
     log_line(m->log, LOG_WARN, "refuting an accusation of ourselves", LOG_S("by", from),
              LOG_U("incarnation", n->incarnation), LOG_U("members", members_active_count(m)));
-    return announce_self(m);
+    return member_announce_self(m);
 }
 
 struct str members_last_accuser(const struct members *m)
@@ -204,7 +205,7 @@ int members_set_meta(struct members *m, struct str meta)
         return ERR_NOMEM;
     n->meta = copy;
     n->incarnation = before == UINT32_MAX ? 1 : before + 1;
-    if (announce_self(m) != 0) {
+    if (member_announce_self(m) != 0) {
         n->meta = old;
         n->incarnation = before;
         mem_free((void *)(uintptr_t)copy.data);
@@ -212,109 +213,6 @@ int members_set_meta(struct members *m, struct str meta)
     }
     mem_free((void *)(uintptr_t)old.data);
     return 0;
-}
-
-/* Two processes with one name, or one that came back elsewhere before its death was noticed. */
-static void log_conflict(struct members *m, const struct member *n, const struct gossip_addr *to,
-                         mono_ms now)
-{
-    uint64_t left_out = 0;
-    char known[GOSSIP_ADDR_TEXT_MAX], other[GOSSIP_ADDR_TEXT_MAX];
-    bool own = n == m->self;
-    m->stats.conflicts++;
-    m->stats.own_conflicts += own ? 1 : 0;
-    static const char of_ours[] = "our name", of_others[] = "another's name";
-    if (!quiet_pass(&m->quiet, to, own ? of_ours : of_others, now, &left_out))
-        return;
-    gossip_addr_text(&n->addr, known);
-    gossip_addr_text(to, other);
-    if (own)
-        log_line(m->log, LOG_ERROR,
-                 "another process has this member's name, or its former self is not yet known to "
-                 "be dead: others see only one of the two; give each process its own "
-                 "-memberlist.nodename, or leave -memberlist.randomize-node-name on",
-                 LOG_S("member", n->name), LOG_C("our_addr", known), LOG_C("other_addr", other),
-                 LOG_U("left_out", left_out));
-    else
-        log_line(m->log, LOG_WARN,
-                 "a member's name is announced from two addresses; give each process its own "
-                 "-memberlist.nodename, or leave -memberlist.randomize-node-name on",
-                 LOG_S("member", n->name), LOG_C("known", known), LOG_C("ignored", other),
-                 LOG_U("left_out", left_out));
-}
-
-/* Be called `name` (taken) from now on. ERR_NOMEM: nothing changed. */
-static int rename_self(struct members *m, const char *name, uint32_t old_incarnation)
-{
-    struct member *n = m->self;
-    struct str old = n->name;
-    if (map_put(m->by_name, str_c(name), n, NULL) != 0)
-        return ERR_NOMEM;
-    (void)map_remove(m->by_name, old);
-    struct msg_accuse left = {old_incarnation, old, old};
-    m->former[m->renames++] = left;
-    m->stats.renamed++;
-    n->name = str_c(name);
-    log_line(m->log, LOG_WARN, "took another name, since ours is somebody else's",
-             LOG_S("old", old), LOG_S("member", n->name));
-    /* Once in place of what is queued about the old name, and once where news of the other bearer
-     * does not replace it. What fails for lack of memory, push/pull and probing make up for. */
-    struct buf msg = {0};
-    (void)announce_accuse(m, true, &left, NULL);
-    msg_put_dead(&msg, &left);
-    (void)announce(m, STR("our former name"), &msg, NULL);
-    buf_reset(&msg);
-    (void)announce_self(m);
-    return 0;
-}
-
-bool members_on_namesake(struct members *m, const struct gossip_addr *other, uint32_t incarnation,
-                         mono_ms now)
-{
-    uint8_t ours[16], theirs[16];
-    const struct gossip_addr *self = &m->self->addr;
-    log_conflict(m, m->self, other, now);
-    if (!m->cfg.rename || m->leaving || m->renames == RENAMES_MAX || now < m->next_rename)
-        return false;
-    gossip_addr_key(self, ours);
-    gossip_addr_key(other, theirs);
-    int order = memcmp(ours, theirs, sizeof ours);
-    if (now - m->born >= YOUNG_MS && (order < 0 || (order == 0 && self->port < other->port)))
-        return false;
-    struct buf name = {.limit = MEMBER_NAME_MAX};
-    buf_printf(&name, "%.*s-%08x", STR_ARG(m->base_name), rng_u32(m->rng));
-    const char *copy = name.error != 0 ? NULL : str_dup_c(buf_view(&name));
-    buf_reset(&name);
-    m->next_rename = now + RENAME_EVERY_MS;
-    if (incarnation < m->self->incarnation)
-        incarnation = m->self->incarnation;
-    if (copy == NULL || rename_self(m, copy, incarnation) != 0) {
-        mem_free((void *)(uintptr_t)copy);
-        return false;
-    }
-    return true;
-}
-
-bool members_farewell(const struct members *m, struct str name, struct msg_accuse *out)
-{
-    for (size_t i = 0; i < m->renames; i++) {
-        if (!str_eq(m->former[i].node, name))
-            continue;
-        *out = m->former[i];
-        return true;
-    }
-    return false;
-}
-
-/* Who lives where `n` is known to be goes by another name now. */
-static bool address_is_anothers(const struct members *m, const struct member *n)
-{
-    for (size_t i = 0; i < m->count; i++) {
-        const struct member *other = m->list[i];
-        if (other != n && other->state == MEMBER_ALIVE && gossip_addr_eq(&other->addr, &n->addr))
-            return true;
-    }
-    return false;
 }
 
 /* A known member may take over another address: after leaving, long enough dead, or when its
@@ -325,15 +223,28 @@ static bool may_move(const struct members *m, const struct member *n, mono_ms no
     return n->state == MEMBER_LEFT ||
            (n->state == MEMBER_DEAD && m->cfg.reclaim_ms > 0 &&
             now - n->changed > m->cfg.reclaim_ms) ||
-           (m->cfg.rename && address_is_anothers(m, n));
+           (m->cfg.rename && member_address_is_anothers(m, n));
+}
+
+/* Versions of another that can live with ours. With any others memberlist's members would refuse
+ * to exchange state, with everybody, for as long as they have this one in their tables. */
+static bool versions_fit(const struct members *m, struct str vsn)
+{
+    const uint8_t *v = (const uint8_t *)vsn.data, *ours = m->self->vsn;
+    if (vsn.len < MEMBER_VSN_SIZE || v[0] == 0)
+        return false;
+    for (int i = 0; i < 6; i += 3)
+        if (v[i + 2] < v[i] || v[i + 2] > v[i + 1] || v[i + 2] < ours[i] ||
+            v[i + 2] > ours[i + 1] || ours[i + 2] < v[i] || ours[i + 2] > v[i + 1])
+            return false;
+    return true;
 }
 
 /* Valid enough to be looked at; *addr gets its address. */
 static bool alive_is_valid(const struct members *m, const struct msg_alive *a,
                            struct gossip_addr *addr)
 {
-    const uint8_t *v = (const uint8_t *)a->vsn.data;
-    if (a->vsn.len >= 3 && (v[0] == 0 || v[1] == 0 || v[0] > v[1]))
+    if (!str_eq(a->node, m->self->name) && !versions_fit(m, a->vsn))
         return false;
     if (a->node.len == 0 || a->node.len > MEMBER_NAME_MAX || a->meta.len > MEMBER_META_MAX)
         return false;
@@ -352,8 +263,7 @@ static int alive_apply(struct members *m, struct member *n, const struct msg_ali
     n->meta = meta;
     n->addr = *addr;
     n->incarnation = (uint32_t)a->incarnation;
-    if (a->vsn.len == MEMBER_VSN_SIZE)
-        memcpy(n->vsn, a->vsn.data, MEMBER_VSN_SIZE);
+    memcpy(n->vsn, a->vsn.data, MEMBER_VSN_SIZE);
     if (n->state != MEMBER_ALIVE) {
         bool new = n->state != MEMBER_SUSPECT;
         n->state = MEMBER_ALIVE;
@@ -363,7 +273,79 @@ static int alive_apply(struct members *m, struct member *n, const struct msg_ali
     return announce_alive(m, n->name, a);
 }
 
-int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now)
+static void remove_at(struct members *m, size_t i)
+{
+    struct member *n = m->list[i];
+    member_suspicion_end(m, n);
+    m->list[i] = m->list[--m->count];
+    (void)map_remove(m->by_name, n->name);
+    member_free(n);
+}
+
+/* Have somebody go who never answered, chosen at random. False: there is none. */
+static bool evict(struct members *m)
+{
+    size_t start = (size_t)rng_below(m->rng, m->count);
+    for (size_t k = 0; k < m->count; k++) {
+        size_t i = (start + k) % m->count;
+        if (m->list[i] == m->self || m->list[i]->answered)
+            continue;
+        remove_at(m, i);
+        return true;
+    }
+    return false;
+}
+
+/* Room for one more, or say that there is none. */
+static bool has_room(struct members *m, struct str name, bool caller, mono_ms now)
+{
+    uint64_t left_out = 0;
+    if (m->count >= m->cfg.count_max && now >= m->next_full_reap) {
+        m->next_full_reap = now + FULL_REAP_MS;
+        members_reap(m, now);
+    }
+    if (m->count < m->cfg.count_max || (caller && evict(m)))
+        return true;
+    m->stats.turned_away++;
+    if (log_rate_pass(&m->full_rate, now, FULL_LOG_MS, &left_out))
+        log_line(m->log, LOG_ERROR,
+                 "the table of members is full: somebody makes up names, or the cluster is too "
+                 "large; whoever is in it stays, newcomers must come themselves",
+                 LOG_S("turned_away", name), LOG_U("members", m->count),
+                 LOG_U("left_out", left_out));
+    return false;
+}
+
+/* A member that was not known. */
+static int newcomer_apply(struct members *m, const struct msg_alive *a,
+                          const struct gossip_addr *addr, mono_ms now)
+{
+    struct member *n = member_add(m, a->node, addr, now);
+    if (n == NULL)
+        return ERR_NOMEM;
+    int rc = alive_apply(m, n, a, addr, now);
+    for (size_t i = 0; i < m->count && n->incarnation == 0; i++)
+        if (m->list[i] == n) { /* no memory: a member without versions harms others */
+            remove_at(m, i);
+            break;
+        }
+    return rc;
+}
+
+void members_answered(struct members *m, struct str name)
+{
+    struct member *n = map_get(m->by_name, name);
+    if (n != NULL)
+        n->answered = true;
+}
+
+void members_answered_at(struct members *m, const struct gossip_addr *addr)
+{
+    for (size_t i = 0; i < m->count; i++)
+        m->list[i]->answered = m->list[i]->answered || gossip_addr_eq(&m->list[i]->addr, addr);
+}
+
+static int on_alive(struct members *m, const struct msg_alive *a, bool caller, mono_ms now)
 {
     struct gossip_addr addr;
     if (!alive_is_valid(m, a, &addr)) {
@@ -380,19 +362,19 @@ int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now)
         n = NULL; /* it was ours; now it is a name as any other */
     }
     if (n == NULL) {
-        if (a->incarnation == 0 || m->count >= m->cfg.count_max) {
+        if (a->incarnation == 0) {
             m->stats.ignored++;
             return 0;
         }
-        n = member_add(m, a->node, &addr, now);
-        if (n == NULL)
-            return ERR_NOMEM;
-    } else if (!gossip_addr_eq(&n->addr, &addr)) { /* memberlist compares forms too */
+        return has_room(m, a->node, caller, now) ? newcomer_apply(m, a, &addr, now) : 0;
+    }
+    if (!gossip_addr_eq(&n->addr, &addr)) { /* memberlist compares forms too */
         if (!may_move(m, n, now)) {
-            log_conflict(m, n, &addr, now);
+            member_log_conflict(m, n, &addr, now);
             return 0;
         }
         moves = true;
+        n->answered = false;
         m->stats.moved++;
     }
     if (n != m->self && a->incarnation <= n->incarnation && !moves)
@@ -408,6 +390,16 @@ int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now)
     return refute(m, (uint32_t)a->incarnation, a->node);
 }
 
+int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now)
+{
+    return on_alive(m, a, false, now);
+}
+
+int members_on_caller(struct members *m, const struct msg_alive *a, mono_ms now)
+{
+    return on_alive(m, a, true, now);
+}
+
 /* An accusation that was refuted long ago: whoever spreads it missed the refutation, which is told
  * no more. Tell it again. */
 static int repeat_refutation(struct members *m, const struct member *n)
@@ -415,7 +407,7 @@ static int repeat_refutation(struct members *m, const struct member *n)
     if (n->state != MEMBER_ALIVE || m->leaving)
         return 0;
     if (n == m->self)
-        return announce_self(m);
+        return member_announce_self(m);
     struct msg_alive a = alive_of(n);
     return announce_alive(m, n->name, &a);
 }
@@ -429,7 +421,7 @@ int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms no
         return repeat_refutation(m, n);
     if (n->suspicion != NULL)
         return member_suspicion_confirm(n->suspicion, s->from)
-                   ? announce_accuse(m, false, s, NULL)
+                   ? member_announce_accuse(m, false, s, NULL)
                    : 0;
     if (n->state != MEMBER_ALIVE)
         return 0;
@@ -443,7 +435,7 @@ int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms no
     log_line(m->log, LOG_INFO, "member suspected", LOG_S("member", n->name),
              LOG_S("by", s->from), LOG_U("incarnation", n->incarnation),
              LOG_I("due_ms", n->suspicion->due - now));
-    return announce_accuse(m, false, s, NULL);
+    return member_announce_accuse(m, false, s, NULL);
 }
 
 /* Take a member's death or leaving into the table and tell the others. */
@@ -452,7 +444,7 @@ static int dead_apply(struct members *m, struct member *n, const struct msg_accu
 {
     struct msg_accuse own = *d;
     own.node = n->name;
-    int rc = announce_accuse(m, true, &own, id);
+    int rc = member_announce_accuse(m, true, &own, id);
     n->incarnation = (uint32_t)d->incarnation;
     n->state = str_eq(d->node, d->from) ? MEMBER_LEFT : MEMBER_DEAD;
     n->changed = now;
@@ -481,7 +473,7 @@ int members_leave(struct members *m, mono_ms now, uint64_t *id)
     struct msg_accuse d = {.incarnation = n->incarnation, .node = n->name, .from = n->name};
     if (m->leaving)
         return 0;
-    int rc = announce_accuse(m, true, &d, id);
+    int rc = member_announce_accuse(m, true, &d, id);
     if (rc != 0)
         return rc;
     m->leaving = true;

@@ -42,6 +42,7 @@ struct member {
     uint32_t incarnation;
     enum member_state state;
     mono_ms changed; /* when state last changed */
+    bool answered;   /* us, at some time: it is no mere name */
     struct suspicion *suspicion;
 };
 
@@ -57,7 +58,7 @@ struct members_config {
     uint32_t reclaim_ms;        /* a dead name may take another address after; 0: never */
     bool rename;                /* take another name when ours is somebody else's */
     uint32_t dead_ms;           /* how long the dead are kept and told of */
-    size_t count_max;           /* members; more are ignored */
+    size_t count_max;           /* members; more are turned away */
 };
 
 /* Counted since the start. */
@@ -68,6 +69,7 @@ struct members_stats {
     uint64_t renamed;       /* times we took another name */
     uint64_t refuted;   /* times we contradicted our own death */
     uint64_t ignored;   /* messages that were not valid */
+    uint64_t turned_away; /* newcomers that found the table full */
 };
 
 /* A table with ourselves in it, alive with incarnation 1, announced on `queue`. `rng` and `queue`
@@ -79,8 +81,19 @@ void members_free(struct members **m); /* NULL-safe; leaves *m NULL */
 /* Apply a message. Stale, foreign and invalid ones change nothing. ERR_NOMEM: nothing changed,
  * or the change was not announced. */
 int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now);
+
 int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms now);
 int members_on_dead(struct members *m, const struct msg_accuse *d, mono_ms now);
+
+/* The table is bounded (count_max), so that made-up names cannot fill the memory. Whoever is in it
+ * keeps its place. A newcomer that finds it full is counted and turned away, but for one that came
+ * itself: members_on_caller() has it take the place of somebody who never answered us, if there
+ * is one. */
+int members_on_caller(struct members *m, const struct msg_alive *a, mono_ms now);
+
+/* The member of this name answered us; the one at this address did. */
+void members_answered(struct members *m, struct str name);
+void members_answered_at(struct members *m, const struct gossip_addr *addr);
 
 /* Somebody says that our name is at another address: another process has it, or it is our own
  * former life, not yet known to be dead. Others hold on to whom they knew first, so one of the two

@@ -1,5 +1,5 @@
 /* gossip/members_priv.h - what the files of the table share: members.c (the table and its rules),
- * members_suspicion.c (how long an accusation runs). */
+ * members_name.c (names taken twice), members_suspicion.c (how long an accusation runs). */
 #ifndef GOSSIP_MEMBERS_PRIV_H
 #define GOSSIP_MEMBERS_PRIV_H
 
@@ -11,6 +11,8 @@ enum {
     CONFIRMATIONS_MAX = 8,
     RENAMES_MAX = 16,         /* in one life */
     RENAME_EVERY_MS = 10000,
+    FULL_REAP_MS = 1000,      /* between looks for places in a full table */
+    FULL_LOG_MS = 60000,
     YOUNG_MS = 60000,         /* a newcomer gives way to whoever had the name */
 };
 
@@ -43,7 +45,22 @@ struct members {
     char accuser[64]; /* start of the name of who accused us last */
     struct members_stats stats;
     struct quiet quiet;
+    struct log_rate full_rate;
+    mono_ms next_full_reap;
 };
+
+/* Queue a message about a member under `name`, an accusation, what we are now. ERR_NOMEM. */
+int member_announce(struct members *m, struct str name, const struct buf *msg, uint64_t *id);
+int member_announce_accuse(struct members *m, bool dead, const struct msg_accuse *s,
+                           uint64_t *id);
+int member_announce_self(struct members *m);
+
+/* Count and log that n's name is announced from another address. */
+void member_log_conflict(struct members *m, const struct member *n, const struct gossip_addr *to,
+                         mono_ms now);
+
+/* Who lives where `n` is known to be goes by another name now. */
+bool member_address_is_anothers(const struct members *m, const struct member *n);
 
 /* Begin, confirm, end the accusation of a member. ERR_NOMEM; false: the accuser is not new. */
 int member_suspicion_start(struct members *m, struct member *n, struct str from, mono_ms now);

@@ -7,7 +7,7 @@
 
 struct gossip_stats {
     struct counter *kv[13];
-    struct counter *ml[23];
+    struct counter *ml[25];
     struct counter *tcp[22];
     struct gauge *members, *health, *keys, *queued_bytes, *reached, *seeds, *pending, *connections;
     struct gauge_vec *queued, *tombstones;
@@ -69,6 +69,9 @@ static const struct metric_row rows[] = {
     C(ml[21], "members_moved_total", "Members that took over another address."),
     C(ml[22], "renamed_total",
       "Times that this member took another name, since its own was somebody else's."),
+    C(ml[23], "members_turned_away_total", "Newcomers that found the table of members full."),
+    C(ml[24], "answers_dropped_total",
+      "Messages not sent since too many were to be sent at once."),
     C(tcp[0], "tcp_transport_incoming_streams_total", "Streams opened by others."),
     C(tcp[1], "tcp_transport_outgoing_streams_total", "Streams opened by this member."),
     C(tcp[2], "tcp_transport_outgoing_stream_errors_total", "Own streams that failed."),
@@ -208,7 +211,7 @@ void gossip_stats_update(struct gossip_stats *s, struct gossip_core *core,
          m->probes_failed, m->dropped_nomem, n->conflicts, n->refuted, n->ignored,
          m->packets_unlabelled, m->packets_misdirected, m->streams_foreign,
          m->streams_unanswered, m->unreachable, m->stream_pings_ok, n->own_conflicts, n->moved,
-         n->renamed);
+         n->renamed, n->turned_away, m->dropped_full);
     COPY(s->tcp, t->incoming_streams, t->outgoing_streams, t->outgoing_stream_errors,
          t->packets_received, t->packets_received_bytes, t->packets_received_errors,
          t->packets_sent, t->packets_sent_bytes, t->packets_sent_errors, t->packets_dropped,

@@ -518,6 +518,11 @@ static void leaving_is_told_before_it_is_over(void **state)
     mono_ms now = 0;
     know("b", 2);
     drain(&now);
+    struct buf doubt = {0}; /* who is only suspected is told, too */
+    msg_put_suspect(&doubt, &(struct msg_accuse){1, STR("b"), STR("c")});
+    receive(&doubt, now);
+    buf_reset(&doubt);
+    drain(&now);
     assert_int_equal(memberlist_leave(ml, now), 0);
     assert_false(memberlist_has_left(ml));
     for (int i = 0; i < 10 && !memberlist_has_left(ml); i++) {
@@ -557,6 +562,71 @@ static void without_memory_nothing_leaks(void **state)
         if (over)
             break;
     }
+    buf_reset(&bytes);
+}
+
+/* 65,000 pings in one packet: a few thousand answers wait, and the rest costs nothing. */
+static void one_packet_cannot_ask_for_answers_without_end(void **state)
+{
+    (void)state;
+    struct buf ping = {0}, inner = {0}, outer = {0}, packed = {0};
+    struct memberlist_action a;
+    size_t answers = 0;
+    msg_put_ping(&ping, &(struct msg_ping){.seq = 7});
+    buf_u8(&inner, MSG_COMPOUND);
+    buf_u8(&inner, 255);
+    for (int i = 0; i < 255; i++)
+        buf_u16be(&inner, (uint16_t)ping.size);
+    for (int i = 0; i < 255; i++)
+        buf_str(&inner, buf_view(&ping));
+    buf_u8(&outer, MSG_COMPOUND);
+    buf_u8(&outer, 255);
+    for (int i = 0; i < 255; i++)
+        buf_u16be(&outer, (uint16_t)inner.size);
+    for (int i = 0; i < 255; i++)
+        buf_str(&outer, buf_view(&inner));
+    assert_int_equal(packet_pack(&packed, buf_view(&outer), PACKET_SNAPPY), 0);
+    receive(&packed, 0);
+    while (memberlist_next(ml, &a)) {
+        answers++;
+        buf_reset(&a.bytes);
+    }
+    assert_int_equal(answers, 4096);
+    assert_int_equal(memberlist_stats(ml)->dropped_full, 255 * 255 - 4096);
+    receive(&ping, 0);
+    (void)assert_sent("9:2 "); /* and then it goes on */
+    buf_reset(&ping);
+    buf_reset(&inner);
+    buf_reset(&outer);
+    buf_reset(&packed);
+}
+
+/* Who opens streams without end takes only its own places. */
+static void a_peer_with_many_streams_keeps_nobody_out(void **state)
+{
+    (void)state;
+    struct gossip_addr flooder = addr(66), other = addr(4);
+    struct memberlist_action a;
+    struct buf bytes = {0};
+    size_t written = 0;
+    uint32_t first = memberlist_on_accept(ml, &flooder, 0);
+    for (int i = 1; i < 127; i++)
+        assert_true(memberlist_on_accept(ml, &flooder, 0) != 0);
+    assert_int_equal(memberlist_on_accept(ml, &flooder, 0), 0);
+    uint32_t id = memberlist_on_accept(ml, &other, 0);
+    assert_true(id != 0);
+    assert_true(memberlist_next(ml, &a)); /* the oldest had to go */
+    assert_int_equal(a.verb, ML_STREAM_CLOSE);
+    assert_int_equal(a.stream, first);
+    assert_int_equal(memberlist_stats(ml)->streams_refused, 2);
+    exchange_bytes(&bytes, PACKET_PLAIN);
+    memberlist_on_bytes(ml, id, buf_view(&bytes), 0);
+    while (memberlist_next(ml, &a)) {
+        written += a.verb == ML_STREAM_WRITE && a.stream == id;
+        buf_reset(&a.bytes);
+    }
+    assert_int_equal(written, 1);
+    assert_int_equal(memberlist_stats(ml)->streams_ok, 1);
     buf_reset(&bytes);
 }
 
@@ -639,6 +709,8 @@ int main(void)
         T(leaving_is_told_before_it_is_over),
         T(with_nothing_to_tell_gossip_sleeps_and_keeps_its_beat),
         T(without_memory_nothing_leaks),
+        T(one_packet_cannot_ask_for_answers_without_end),
+        T(a_peer_with_many_streams_keeps_nobody_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "gossip/members.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -136,7 +137,10 @@ static void nonsense_is_ignored(void **state)
 static void port_0_is_the_default_port(void **state)
 {
     (void)state;
-    struct msg_alive a = {.incarnation = 1, .node = STR("x"), .ip = STR("abcd")};
+    struct msg_alive a = {.incarnation = 1,
+                          .node = STR("x"),
+                          .ip = STR("abcd"),
+                          .vsn = str_of(member_vsn, 6)};
     assert_int_equal(members_on_alive(m, &a, 0), 0);
     assert_int_equal(members_get(m, STR("x"))->addr.port, 7946);
 }
@@ -472,16 +476,100 @@ static void who_leaves_is_not_brought_back(void **state)
     assert_int_equal(members_alive_count(m), 1);
 }
 
-static void the_table_has_an_end(void **state)
+/* One that is in no table would make memberlist's members refuse all exchange of state. */
+static void a_member_with_versions_that_fit_nobody_is_not_taken(void **state)
 {
     (void)state;
-    char name[3] = {0};
-    for (int i = 0; i < 200; i++) {
-        name[0] = (char)('A' + i % 16);
-        name[1] = (char)('A' + i / 16);
-        alive_at(name, 1, 2, 0);
+    static const uint8_t bad[][MEMBER_VSN_SIZE] = {
+        {0, 5, 2, 0, 0, 0}, {1, 5, 200, 0, 0, 0}, {1, 5, 0, 0, 0, 0}, {3, 5, 3, 0, 0, 0},
+        {1, 1, 1, 0, 0, 0}, {1, 5, 2, 1, 1, 1},   {1, 5, 2, 0, 0, 1}, {0, 0, 0, 0, 0, 0},
+    };
+    static const uint8_t good[] = {1, 4, 2, 0, 1, 0};
+    struct msg_alive a = {.incarnation = 1, .node = STR("x"), .ip = STR("abcd"), .port = 1};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        a.vsn = str_of(bad[i], MEMBER_VSN_SIZE);
+        assert_int_equal(members_on_alive(m, &a, 0), 0);
+        if (members_count(m) != 1)
+            fail_msg("versions %zu were taken", i);
     }
+    a.vsn = str_of(good, 5);
+    assert_int_equal(members_on_alive(m, &a, 0), 0);
+    assert_int_equal(members_stats(m)->ignored, sizeof bad / sizeof bad[0] + 1);
+    a.vsn = str_of(good, 6);
+    assert_int_equal(members_on_alive(m, &a, 0), 0);
+    assert_memory_equal(members_get(m, STR("x"))->vsn, good, 6);
+    a.node = STR("self"); /* told of us: contradicted, so that nobody believes it */
+    struct gossip_addr own = addr(1);
+    a.ip = gossip_addr_ip(&own);
+    a.port = own.port;
+    a.vsn = str_of(bad[1], 6);
+    a.incarnation = 5;
+    assert_int_equal(members_on_alive(m, &a, 0), 0);
+    assert_is("self", MEMBER_ALIVE, 6);
+}
+
+/* Members with made-up names, alive, at one address. */
+static void flood(int from, int to, mono_ms now)
+{
+    char name[8];
+    for (int i = from; i < to; i++) {
+        (void)snprintf(name, sizeof name, "f%d", i);
+        alive_at(name, 1, 200, now);
+    }
+}
+
+static void a_flood_of_names_ends_and_nobody_is_forgotten(void **state)
+{
+    (void)state;
+    struct gossip_addr a = addr(3);
+    struct msg_alive caller = {.incarnation = 1,
+                               .node = STR("caller"),
+                               .ip = gossip_addr_ip(&a),
+                               .port = 7946,
+                               .vsn = str_of(member_vsn, 6)};
+    alive_at("b", 1, 2, 0);
+    flood(0, 5000, 0);
     assert_int_equal(members_count(m), 100);
+    assert_int_equal(members_stats(m)->turned_away, 5002 - 100);
+    assert_int_equal(bcast_count(queue), 100);
+    assert_is("b", MEMBER_ALIVE, 1);
+    members_answered(m, STR("b"));
+    alive_at("b", 2, 2, 0); /* news of who is in it are taken */
+    assert_is("b", MEMBER_ALIVE, 2);
+    assert_int_equal(members_on_alive(m, &caller, 0), 0);
+    assert_null(members_get(m, STR("caller"))); /* hearsay */
+    for (int i = 0; i < 500; i++) { /* one that comes itself; who answered stays */
+        char name[8];
+        (void)snprintf(name, sizeof name, "c%d", i);
+        caller.node = str_c(name);
+        assert_int_equal(members_on_caller(m, &caller, 0), 0);
+        assert_non_null(members_get(m, caller.node));
+        assert_is("b", MEMBER_ALIVE, 2);
+        assert_int_equal(members_count(m), 100);
+    }
+    assert_is("b", MEMBER_ALIVE, 2);
+    assert_non_null(members_get(m, STR("self")));
+    members_answered_at(m, &a); /* now all that call from there have */
+    flood(0, 100, 0);
+    assert_int_equal(members_count(m), 100);
+}
+
+static void a_full_table_makes_room_of_the_dead(void **state)
+{
+    (void)state;
+    char name[8];
+    flood(0, 99, 0);
+    for (int i = 0; i < 50; i++) {
+        (void)snprintf(name, sizeof name, "f%d", i);
+        suspect(name, 1, "x", 0);
+        dead(name, 1, "x", 1000);
+    }
+    alive_at("early", 1, 3, 31000);
+    assert_null(members_get(m, STR("early")));
+    alive_at("late", 1, 3, 32001);
+    assert_is("late", MEMBER_ALIVE, 1);
+    assert_int_equal(members_count(m), 51);
+    assert_int_equal(members_due(m), MONO_NEVER);
 }
 
 static bool not_self(void *arg, const struct member *n)
@@ -529,6 +617,8 @@ static void without_memory_it_says_so(void **state)
         rc = rc == 0 ? members_on_dead(t, &s, 0) : rc;
         int over = mem_fail_pending();
         mem_fail_at(0);
+        for (size_t i = 0; t != NULL && i < members_count(t); i++) /* none is half in */
+            assert_true(members_at(t, i)->incarnation > 0 && members_at(t, i)->vsn[1] > 0);
         members_free(&t);
         bcast_free(&q);
         assert_int_equal(rc, over ? 0 : ERR_NOMEM);
@@ -563,7 +653,9 @@ int main(void)
         T(among_few_nobody_is_waited_for),
         T(the_dead_are_kept_for_a_while),
         T(who_leaves_is_not_brought_back),
-        T(the_table_has_an_end),
+        T(a_member_with_versions_that_fit_nobody_is_not_taken),
+        T(a_flood_of_names_ends_and_nobody_is_forgotten),
+        T(a_full_table_makes_room_of_the_dead),
         T(a_choice_has_no_repetition),
         T(without_memory_it_says_so),
     };
