@@ -286,31 +286,30 @@ void seeds_bound(struct seeds *s, const struct gossip_addr *bound)
 
 /* An address of this host: one that an interface has. That a socket can be bound to it says
  * nothing on a host that may bind any address (net.ipv4.ip_nonlocal_bind). */
-static bool is_local(const struct gossip_addr *a)
+static bool is_local(const struct gossip_addr *a, const struct ifaddrs *list)
 {
-    struct ifaddrs *list = NULL;
-    bool found = is_loopback(a);
-    if (found || getifaddrs(&list) != 0)
-        return found;
-    for (const struct ifaddrs *i = list; i != NULL && !found; i = i->ifa_next) {
+    if (is_loopback(a))
+        return true;
+    for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
         struct gossip_addr b;
         if (i->ifa_addr == NULL || of_sockaddr(&b, i->ifa_addr) != 0)
             continue;
         b.port = a->port;
-        found = gossip_addr_eq(a, &b);
+        if (gossip_addr_eq(a, &b))
+            return true;
     }
-    freeifaddrs(list);
-    return found;
+    return false;
 }
 
 /* Whoever connects there gets us: such as this host's name, which its hosts file gives a loopback
  * address. */
-static bool leads_to_us(const struct seeds *s, const struct gossip_addr *a)
+static bool leads_to_us(const struct seeds *s, const struct gossip_addr *a,
+                        const struct ifaddrs *list)
 {
     for (size_t i = 0; i < s->bound_count; i++) {
         const struct gossip_addr *b = &s->bound[i];
         bool any = is_unspecified(b) && (gossip_addr_is_v4(a) || !gossip_addr_is_v4(b));
-        if (b->port == a->port && (gossip_addr_eq(a, b) || (any && is_local(a))))
+        if (b->port == a->port && (gossip_addr_eq(a, b) || (any && is_local(a, list))))
             return true;
     }
     return false;
@@ -328,16 +327,21 @@ static bool is_known_us(const struct seeds *s, const struct gossip_addr *a)
 static void find_us(struct seeds *s, const struct gossip_addr *self)
 {
     const struct names *n = disco_names(s->disco);
+    struct ifaddrs *list = NULL;
+    if (getifaddrs(&list) != 0)
+        list = NULL;
     s->us[0] = *self;
     s->us_count = 1;
     for (size_t i = 0; i < names_count(n); i++) {
         struct names_view v = names_at(n, i);
         for (size_t k = 0; k < v.count && s->us_count < US_MAX; k++) {
             struct gossip_addr a = of_net(&v.addrs[k]);
-            if (!is_known_us(s, &a) && leads_to_us(s, &a))
+            if (!is_known_us(s, &a) && leads_to_us(s, &a, list))
                 s->us[s->us_count++] = a;
         }
     }
+    if (list != NULL)
+        freeifaddrs(list);
 }
 
 /* --- joining -------------------------------------------------------------------------------- */
