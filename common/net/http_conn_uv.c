@@ -41,6 +41,22 @@ static struct conn *conn_new(struct http_thread *t, struct MHD_Connection *mc)
     return c;
 }
 
+/* Certificates of now, in place of those of the server's start. */
+static void begin_tls(struct conn *c)
+{
+    const struct http_server_config *k = &c->thread->server->config;
+    if (k->tls == NULL)
+        return;
+    if (k->tls_look != NULL)
+        k->tls_look(k->tls_arg);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (info != NULL && info->tls_session != NULL)
+        c->creds = http_tls_begin(k->tls, info->tls_session);
+    else
+        shutdown(c->fd, SHUT_RDWR); /* without them nobody's certificate would be looked at */
+}
+
 void http_on_connection(void *cls, struct MHD_Connection *mc, void **socket_context,
                         enum MHD_ConnectionNotificationCode what)
 {
@@ -59,6 +75,7 @@ void http_on_connection(void *cls, struct MHD_Connection *mc, void **socket_cont
         c->over = open > s->config.connections_max && !s->config.wait;
         if (c->over)
             atomic_fetch_add(&s->rejected, 1);
+        begin_tls(c);
         http_conn_phase(c, PHASE_NEW);
         return;
     }
@@ -66,6 +83,7 @@ void http_on_connection(void *cls, struct MHD_Connection *mc, void **socket_cont
     *socket_context = NULL;
     if (c != NULL) {
         list_remove(&c->link);
+        http_tls_end(c->creds);
         mem_free(c);
     }
     pthread_mutex_lock(&s->lock);

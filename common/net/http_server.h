@@ -25,6 +25,7 @@
 
 struct http_server;
 struct http_route;
+struct http_tls;
 
 /* A request, complete. It and all it points at live until http_reply() was called, also when the
  * client went away long before. Read-only for handlers but `user`. */
@@ -100,6 +101,9 @@ struct http_server_config {
      * from them; what it has not accepted when it stops is left to the heir. Borrowed until
      * http_server_start(). */
     struct http_server *inherit;
+    struct http_tls *tls;       /* borrowed, outlives the server; NULL: plain */
+    void (*tls_look)(void *arg); /* before a handshake, on its thread; may be NULL */
+    void *tls_arg;
     bool share_port;            /* a socket of this process may have the port already */
     const struct log *log;      /* borrowed; may be NULL */
     http_seen_fn on_seen;       /* may be NULL */

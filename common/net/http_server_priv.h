@@ -13,6 +13,7 @@
 
 #include "base/list.h"
 #include "net/http_server.h"
+#include "net/http_tls_priv.h"
 
 enum { HTTP_SMALL_BODY = 64 * 1024 }; /* read and thrown away, to keep the connection usable */
 
@@ -90,6 +91,7 @@ struct conn {
     bool bytes_known;
     mono_ms look_due;   /* when to look again */
     struct request *request;
+    struct tls_creds *creds; /* NULL: plain */
 };
 
 /* One request. Lives while the connection (until MHD says completed) or the handler (until it

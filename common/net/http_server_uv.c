@@ -275,21 +275,34 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *mc, char *text)
     return strlen(text);
 }
 
+static struct MHD_OptionItem tls_option(enum MHD_OPTION what, const char *text)
+{
+    return (struct MHD_OptionItem){what, 0, (void *)(uintptr_t)text};
+}
+
 static int start_mhd(struct http_thread *t)
 {
     struct http_server *s = t->server;
     if (listen(t->listen_fd, BACKLOG) != 0)
         return ERR_IO;
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_END, 0, NULL}, {0, 0, NULL}, {0, 0, NULL},
+                                   {MHD_OPTION_END, 0, NULL}};
+    if (s->config.tls != NULL) {
+        flags |= MHD_USE_TLS;
+        tls[0] = tls_option(MHD_OPTION_HTTPS_MEM_CERT, http_tls_cert(s->config.tls));
+        tls[1] = tls_option(MHD_OPTION_HTTPS_MEM_KEY, http_tls_key(s->config.tls));
+        tls[2] = tls_option(MHD_OPTION_HTTPS_PRIORITIES, http_tls_priorities(s->config.tls));
+    }
     t->mhd = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0,
-        http_on_accept, t, http_on_request, t, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
+        flags, 0, http_on_accept, t, http_on_request, t, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
         MHD_OPTION_LISTEN_SOCKET, t->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, t,
         MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, t, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         s->config.connection_memory, MHD_OPTION_CONNECTION_LIMIT,
         s->config.wait ? s->config.connections_max : s->connections_hard + 64,
         MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_END);
+        MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     if (t->mhd == NULL)
         return ERR_IO;
     t->listen_fd = -1; /* MHD's now */

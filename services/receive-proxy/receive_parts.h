@@ -8,7 +8,9 @@
 
 #include "answer.h"
 #include "base/list.h"
+#include "creds_run.h"
 #include "net/http_server.h"
+#include "net/http_tls.h"
 #include "receive_run.h"
 #include "rpc/server.h"
 
@@ -22,15 +24,18 @@ struct receive {
     const struct receive_world *world;
     struct http_server *http;
     struct rpc_server *rpc;
+    struct http_tls *tls;     /* NULL: plain */
+    struct tls_source *files; /* of it */
+    struct tls_texts *texts;  /* in force; a reference */
     struct rpc_method push; /* registered */
     const char *id, *path;
     struct log log;
     struct list live; /* in the gauges */
-    bool is_tls, listed, started;
+    bool listed, started;
     int64_t conn_limit;
     uint32_t write_ms, grace_ms;
     size_t body_max;
-    pthread_mutex_t lock; /* of policy, and of the way to owed == 0 */
+    pthread_mutex_t lock; /* of policy, owed, and texts */
     pthread_cond_t paid;
     struct receive_policy policy;
     unsigned owed; /* requests that are under way */

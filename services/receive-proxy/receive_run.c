@@ -258,6 +258,76 @@ void receive_count(struct receive *r, const struct flow_item *item, bool ok)
     atomic_fetch_add(&r->bytes, flow_item_bytes(item));
 }
 
+/* --- TLS --------------------------------------------------------------------------------- */
+
+static enum http_tls_client client_auth_of(struct str type)
+{
+    static const struct {
+        const char *name;
+        enum http_tls_client value;
+    } all[] = {{"RequestClientCert", HTTP_TLS_REQUEST},
+               {"RequireAnyClientCert", HTTP_TLS_REQUIRE_ANY},
+               {"RequireClientCert", HTTP_TLS_REQUIRE_ANY},
+               {"VerifyClientCertIfGiven", HTTP_TLS_VERIFY_IF_GIVEN},
+               {"RequireAndVerifyClientCert", HTTP_TLS_REQUIRE_AND_VERIFY}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (str_eq(type, str_c(all[i].name)))
+            return all[i].value;
+    return HTTP_TLS_NO_CERT;
+}
+
+static struct http_tls_config tls_config_of(const struct tls_texts *texts)
+{
+    return (struct http_tls_config){.cert_pem = buf_view(&texts->cert),
+                                    .key_pem = buf_view(&texts->key),
+                                    .client_ca_pem = buf_view(&texts->ca)};
+}
+
+/* Before each handshake: the files may have changed. */
+static void on_handshake(void *arg)
+{
+    struct receive *r = arg;
+    struct err err = {0};
+    struct tls_texts *texts = tls_source_get(r->files, clock_mono_ms());
+    pthread_mutex_lock(&r->lock);
+    bool changed = texts != r->texts;
+    struct tls_texts *old = changed ? r->texts : texts;
+    r->texts = texts;
+    pthread_mutex_unlock(&r->lock);
+    if (changed) {
+        struct http_tls_config config = tls_config_of(texts);
+        if (http_tls_set(r->tls, &config, &err) != 0)
+            log_line(&r->log, LOG_ERROR, "the new certificate cannot be used; the old one stays",
+                     LOG_C("component", r->id), LOG_C("err", err.msg));
+        else
+            log_line(&r->log, LOG_INFO, "certificates were read again",
+                     LOG_C("component", r->id));
+    }
+    tls_texts_release(old);
+}
+
+static int make_tls(struct receive *r, const struct set_server_tls *s, struct err *err)
+{
+    if (s == NULL)
+        return 0;
+    struct set_tls files = {.ca_pem = s->client_ca.len > 0 ? s->client_ca : s->client_ca_pem,
+                            .ca_file = s->client_ca_file,
+                            .cert_pem = s->cert_pem,
+                            .cert_file = s->cert_file,
+                            .key_pem = s->key_pem,
+                            .key_file = s->key_file};
+    int rc = tls_source_init(&r->files, &files, err);
+    if (rc != 0)
+        return rc;
+    r->texts = tls_source_get(r->files, clock_mono_ms());
+    struct http_tls_config config = tls_config_of(r->texts);
+    config.client = client_auth_of(s->client_auth_type);
+    config.cipher_suites = s->cipher_suites;
+    if (s->min_version.len > 0) /* ...TLS10 to ...TLS13 */
+        config.min_version = (uint8_t)(10 + s->min_version.data[s->min_version.len - 1] - '0');
+    return http_tls_init(&r->tls, &config, err);
+}
+
 /* --- making ------------------------------------------------------------------------------ */
 
 static uint32_t clamp_ms(int64_t ms)
@@ -324,6 +394,9 @@ static int make_server(struct receive *r, const struct set_receive_server *s,
         .idle_ms = clamp_ms(s->server_idle_timeout_ms),
         .memory_max = w->memory_max,
         .inherit = same != NULL ? same->http : NULL,
+        .tls = r->tls,
+        .tls_look = on_handshake,
+        .tls_arg = r,
         .share_port = has_port(old, old_count, (uint16_t)s->listen_port),
         .log = &r->log,
         .on_seen = on_seen,
@@ -364,6 +437,9 @@ static void release(struct receive *r)
 {
     http_server_free(&r->http);
     rpc_server_free(&r->rpc);
+    http_tls_free(&r->tls);
+    tls_texts_release(r->texts);
+    tls_source_free(&r->files);
     flow_list_release(r->policy.next);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->paid);
@@ -384,6 +460,8 @@ int receive_init(struct receive **out, const struct set_receive *s, struct str i
     pthread_cond_init(&r->paid, NULL);
     receive_forward(r, s, next);
     int rc = fill(r, s, id, path, err);
+    if (rc == 0)
+        rc = make_tls(r, set_receive_tls(&s->http), err);
     if (rc == 0)
         rc = make_server(r, &s->http, old, old_count, err);
     if (rc == 0)
@@ -407,7 +485,7 @@ int receive_start(struct receive *r, struct err *err)
         return rc;
     set_listed(r, true);
     log_line(&r->log, LOG_INFO, "listening", LOG_C("component", r->id),
-             LOG_C("address", addr_text(&at, text)), LOG_B("tls", r->is_tls));
+             LOG_C("address", addr_text(&at, text)), LOG_B("tls", r->tls != NULL));
     return 0;
 }
 
@@ -472,7 +550,7 @@ struct addr receive_addr(const struct receive *r)
 
 bool receive_is_tls(const struct receive *r)
 {
-    return r->is_tls;
+    return r->tls != NULL;
 }
 
 struct receive_stats receive_stats(const struct receive *r)
