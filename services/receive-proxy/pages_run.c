@@ -5,12 +5,11 @@
 #include "app/node_run.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "components.h"
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "pipeline_run.h"
 #include "proxy_run.h"
-#include "ring/page.h"
-#include "wire/json.h"
 
 /* One request; in its arena. */
 struct ask {
@@ -85,6 +84,114 @@ static void on_reload(void *arg, struct http_req *req)
         on_main(arg, req, do_reload);
 }
 
+/* --- components -------------------------------------------------------------------------- */
+
+static size_t row_of(const struct pipeline *p, const struct alloy_node *node)
+{
+    for (size_t i = 0; i < pipeline_count(p); i++)
+        if (pipeline_at(p, i).node == node)
+            return i;
+    return SIZE_MAX;
+}
+
+static int put_targets(const struct pipeline *p, const struct alloy_node *node, struct arena *a,
+                       struct component_row *row)
+{
+    size_t *to = arena_calloc(a, node->need_count + 1, sizeof *to);
+    if (to == NULL)
+        return ERR_NOMEM;
+    row->to = to;
+    for (size_t i = 0; i < node->need_count; i++) {
+        size_t at = row_of(p, node->needs[i]);
+        if (at != SIZE_MAX)
+            to[row->to_count++] = at;
+    }
+    return 0;
+}
+
+static int put_texts(const struct pipeline_view *v, struct arena *a, struct component_row *row)
+{
+    char text[ADDR_TEXT_MAX], address[ADDR_TEXT_MAX + 16] = "";
+    struct buf arguments = {0};
+    if (v->listener != NULL) {
+        struct addr at = receive_addr(v->listener);
+        (void)snprintf(address, sizeof address, "%s://%s",
+                       receive_is_tls(v->listener) ? "https" : "http", addr_text(&at, text));
+    }
+    alloy_graph_print(v->graph, v->node, &arguments);
+    row->address = str_dup(a, str_c(address));
+    row->arguments = str_dup(a, buf_view(&arguments));
+    int rc = arguments.error;
+    buf_reset(&arguments);
+    return row->address.data == NULL || row->arguments.data == NULL ? ERR_NOMEM : rc;
+}
+
+static int put_rows(struct ask *ask, struct component_row **out, size_t *count)
+{
+    const struct pipeline *p = proxy_pipeline(ask->proxy);
+    struct arena *a = ask->req->arena;
+    size_t n = pipeline_count(p);
+    struct component_row *rows = arena_calloc(a, n + 1, sizeof *rows);
+    int rc = rows == NULL ? ERR_NOMEM : 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        struct pipeline_view v = pipeline_at(p, i);
+        rows[i] = (struct component_row){.id = str_c(v.node->id),
+                                         .type = str_c(v.node->type->name),
+                                         .label = v.node->label,
+                                         .healthy = v.healthy,
+                                         .message = str_c(v.message),
+                                         .since = v.since};
+        proxy_rates(ask->proxy, &v, &rows[i]);
+        rc = put_targets(p, v.node, a, &rows[i]);
+        if (rc == 0)
+            rc = put_texts(&v, a, &rows[i]);
+    }
+    *out = rows;
+    *count = n;
+    return rc;
+}
+
+static void do_json(void *arg)
+{
+    struct ask *ask = arg;
+    struct component_row *rows;
+    struct buf json = {0};
+    size_t count;
+    if (put_rows(ask, &rows, &count) != 0) {
+        http_reply_text(ask->req, 503, "no memory\n");
+        return;
+    }
+    components_json(rows, count, &json);
+    http_reply_buf(ask->req, 200, "application/json", &json);
+}
+
+static void on_json(void *arg, struct http_req *req)
+{
+    on_main(arg, req, do_json);
+}
+
+static void do_page(void *arg)
+{
+    struct ask *ask = arg;
+    struct components_page page = {0};
+    struct component_row *rows;
+    struct buf html = {0};
+    if (put_rows(ask, &rows, &page.count) != 0) {
+        http_reply_text(ask->req, 503, "no memory\n");
+        return;
+    }
+    page.rows = rows;
+    page.frame = node_frame(proxy_node(ask->proxy), "Components", "/components", clock_wall_ms());
+    page.failure = str_c(pipeline_last_failure(proxy_pipeline(ask->proxy)));
+    components_html(&page, &html);
+    node_reply_html(ask->req, &html);
+}
+
+static void on_page(void *arg, struct http_req *req)
+{
+    on_main(arg, req, do_page);
+}
+
 int proxy_register_pages(struct proxy *p, struct err *err)
 {
     static const struct {
@@ -95,6 +202,8 @@ int proxy_register_pages(struct proxy *p, struct err *err)
         {"/-/ready", HTTP_GET, on_ready},
         {"/-/healthy", HTTP_GET, on_healthy},
         {"/-/reload", HTTP_POST, on_reload},
+        {"/components", HTTP_GET, on_page},
+        {"/api/v0/web/components", HTTP_GET, on_json},
     };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof all / sizeof *all; i++) {

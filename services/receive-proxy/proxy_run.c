@@ -10,6 +10,7 @@
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "components.h"
 #include "finder_run.h"
 #include "metrics/metrics.h"
 #include "net/http_client.h"
@@ -19,7 +20,11 @@
 #include "source_run.h"
 #include "store/io.h"
 
-enum { END_SLACK_MS = 12000 /* an attempt's remote_timeout, and some */ };
+enum {
+    END_SLACK_MS = 12000, /* an attempt's remote_timeout, and some */
+    LOOKS_MAX = 256,      /* components whose rates are known */
+    LOOK_MS = 2000,
+};
 
 struct load_metrics {
     struct gauge *good, *good_at;
@@ -32,6 +37,18 @@ static const struct metric_row load_rows[] = {
                      "alloy_config_last_load_success_timestamp_seconds",
                      "Unix seconds of when a configuration was taken last."),
     {.kind = METRIC_END},
+};
+
+/* What a component has done so far, in requests or profiles. */
+struct proxy_counts {
+    double in, out, failed;
+};
+
+/* What a component had done when it was looked at before. */
+struct look {
+    uint64_t id; /* hash of the component's */
+    mono_ms at[2]; /* an older look and a younger one */
+    struct proxy_counts counts[2];
 };
 
 struct proxy {
@@ -55,6 +72,9 @@ struct proxy {
     struct receive_world receive;
     struct pipeline_world world;
     struct pipeline *pipeline;
+    mono_ms began;
+    struct look looks[LOOKS_MAX];
+    size_t look_count;
 };
 
 /* --- making ------------------------------------------------------------------------------ */
@@ -178,6 +198,7 @@ int proxy_init(struct proxy **out, struct node *n, struct err *err)
     if (p == NULL)
         return err_set(err, ERR_NOMEM, "no memory for the proxy");
     p->node = n;
+    p->began = clock_mono_ms();
     p->alloy = strcmp(n->settings.receive_proxy.compat, "alloy") == 0;
     raise_file_limit();
     int rc = build(p, err);
@@ -376,7 +397,7 @@ static void count_write(struct proxy *p, const struct pipeline_view *v, struct p
     c->in = c->out + c->failed;
 }
 
-struct proxy_counts proxy_counts(struct proxy *p, const struct pipeline_view *v)
+static struct proxy_counts count_all(struct proxy *p, const struct pipeline_view *v)
 {
     struct proxy_counts c = {0};
     struct str id = str_c(v->node->id);
@@ -392,4 +413,43 @@ struct proxy_counts proxy_counts(struct proxy *p, const struct pipeline_view *v)
         c.failed = (double)count_at(p->relabel_metrics.dropped, id);
     }
     return c;
+}
+
+/* The look of a component; NULL: there are too many. */
+static struct look *look_of(struct proxy *p, uint64_t id)
+{
+    for (size_t i = 0; i < p->look_count; i++)
+        if (p->looks[i].id == id)
+            return &p->looks[i];
+    if (p->look_count == LOOKS_MAX)
+        return NULL;
+    struct look *l = &p->looks[p->look_count++];
+    *l = (struct look){.id = id, .at = {p->began, p->began}};
+    return l;
+}
+
+static double rate_of(double now, double before, double seconds)
+{
+    return seconds > 0 && now > before ? (now - before) / seconds : 0;
+}
+
+void proxy_rates(struct proxy *p, const struct pipeline_view *v, struct component_row *row)
+{
+    struct proxy_counts now = count_all(p, v), before = {0};
+    struct look *l = look_of(p, str_hash(str_c(v->node->id)));
+    mono_ms at = clock_mono_ms();
+    if (l != NULL && at - l->at[1] >= LOOK_MS) {
+        l->at[0] = l->at[1];
+        l->counts[0] = l->counts[1];
+        l->at[1] = at;
+        l->counts[1] = now;
+    }
+    double seconds = (double)(at - (l == NULL ? p->began : l->at[0])) / 1000;
+    before = l == NULL ? before : l->counts[0];
+    row->in = now.in;
+    row->out = now.out;
+    row->failed = now.failed;
+    row->in_rate = rate_of(now.in, before.in, seconds);
+    row->out_rate = rate_of(now.out, before.out, seconds);
+    row->failed_rate = rate_of(now.failed, before.failed, seconds);
 }

@@ -35,12 +35,10 @@ struct pipeline *proxy_pipeline(struct proxy *p);
 /* Load again now. 0, or the reason in err and in the health of components. */
 int proxy_load_again(struct proxy *p, struct err *err);
 
-/* What a component has done so far, in requests or profiles. */
-struct proxy_counts {
-    double in, out, failed;
-};
+/* What a component has done so far and, since a look some seconds ago, a second. */
+struct component_row;
 struct pipeline_view;
-struct proxy_counts proxy_counts(struct proxy *p, const struct pipeline_view *v);
+void proxy_rates(struct proxy *p, const struct pipeline_view *v, struct component_row *row);
 
 /* /-/ready, /-/healthy, /-/reload, /components, /api/v0/web/components. */
 int proxy_register_pages(struct proxy *p, struct err *err);

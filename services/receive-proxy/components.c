@@ -1,0 +1,244 @@
+/* receive-proxy/components.c - boxes, lines, and a table. */
+#include "components.h"
+
+#include <stdio.h>
+
+#include "ring/page.h"
+#include "wire/json.h"
+
+enum { BOX_WIDTH = 250, BOX_HEIGHT = 40, GAP_X = 60, GAP_Y = 16, MARGIN = 8, DEPTH_MAX = 64 };
+
+/* --- JSON -------------------------------------------------------------------------------- */
+
+static void put_ids(struct json *j, const char *key, const struct component_row *rows,
+                    size_t count, const struct component_row *of, bool reverse)
+{
+    json_key(j, key);
+    json_begin_array(j);
+    for (size_t i = 0; !reverse && i < of->to_count; i++)
+        json_str(j, rows[of->to[i]].id);
+    for (size_t i = 0; reverse && i < count; i++)
+        for (size_t k = 0; k < rows[i].to_count; k++)
+            if (&rows[rows[i].to[k]] == of)
+                json_str(j, rows[i].id);
+    json_end_array(j);
+}
+
+static void put_health(struct json *j, const struct component_row *r)
+{
+    char text[32];
+    struct buf time = {0};
+    ring_page_time(r->since, &time);
+    (void)snprintf(text, sizeof text, "%.*s", STR_ARG(buf_view(&time)));
+    buf_reset(&time);
+    json_key(j, "health");
+    json_begin_object(j);
+    json_key(j, "state");
+    json_c(j, r->healthy ? "healthy" : "unhealthy");
+    json_key(j, "message");
+    json_str(j, r->message);
+    json_key(j, "updatedTime");
+    json_c(j, text);
+    json_end_object(j);
+}
+
+static void put_rates(struct json *j, const struct component_row *r)
+{
+    const struct {
+        const char *name;
+        double total, rate;
+    } all[] = {{"in", r->in, r->in_rate},
+               {"out", r->out, r->out_rate},
+               {"failed", r->failed, r->failed_rate}};
+    json_key(j, "rates");
+    json_begin_object(j);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        json_key(j, all[i].name);
+        json_begin_object(j);
+        json_key(j, "total");
+        json_f64(j, all[i].total);
+        json_key(j, "perSecond");
+        json_f64(j, all[i].rate);
+        json_end_object(j);
+    }
+    json_end_object(j);
+}
+
+void components_json(const struct component_row *rows, size_t count, struct buf *out)
+{
+    struct json j = json_to(out);
+    json_begin_array(&j);
+    for (size_t i = 0; i < count; i++) {
+        const struct component_row *r = &rows[i];
+        json_begin_object(&j);
+        json_key(&j, "name");
+        json_str(&j, r->type);
+        json_key(&j, "type");
+        json_c(&j, "block");
+        json_key(&j, "localID");
+        json_str(&j, r->id);
+        json_key(&j, "moduleID");
+        json_c(&j, "");
+        json_key(&j, "label");
+        json_str(&j, r->label);
+        put_ids(&j, "referencesTo", rows, count, r, false);
+        put_ids(&j, "referencedBy", rows, count, r, true);
+        put_health(&j, r);
+        if (r->address.len > 0) {
+            json_key(&j, "address");
+            json_str(&j, r->address);
+        }
+        json_key(&j, "arguments");
+        json_str(&j, r->arguments);
+        put_rates(&j, r);
+        json_end_object(&j);
+    }
+    json_end_array(&j);
+}
+
+/* --- the picture ------------------------------------------------------------------------- */
+
+/* Columns from the right: who sends to nobody is in 0. Rows are in the order of references. */
+static size_t column_of(const struct component_row *rows, size_t at)
+{
+    size_t depth = 0, best = 0;
+    const struct component_row *r = &rows[at];
+    for (size_t i = 0; i < r->to_count; i++) {
+        depth = r->to[i] < at ? column_of(rows, r->to[i]) + 1 : 0;
+        best = depth > best ? depth : best;
+    }
+    return best < DEPTH_MAX ? best : DEPTH_MAX;
+}
+
+struct place {
+    size_t x, y;
+};
+
+static struct place place_of(const struct components_page *p, size_t at, size_t columns)
+{
+    size_t column = column_of(p->rows, at), row = 0;
+    for (size_t i = 0; i < at; i++)
+        row += column_of(p->rows, i) == column;
+    return (struct place){MARGIN + (columns - 1 - column) * (BOX_WIDTH + GAP_X),
+                          MARGIN + row * (BOX_HEIGHT + GAP_Y)};
+}
+
+static void put_box(const struct component_row *r, struct place at, struct buf *out)
+{
+    buf_printf(out,
+               "<g><rect x=\"%zu\" y=\"%zu\" width=\"%d\" height=\"%d\" rx=\"4\" fill=\"none\" "
+               "stroke=\"currentColor\"%s/>",
+               at.x, at.y, (int)BOX_WIDTH, (int)BOX_HEIGHT,
+               r->healthy ? "" : " stroke-width=\"3\" stroke-dasharray=\"4 3\"");
+    buf_printf(out, "<text x=\"%zu\" y=\"%zu\" font-size=\"12\" fill=\"currentColor\">",
+               at.x + 10, at.y + 17);
+    html_str(out, r->id);
+    buf_printf(out,
+               "</text><text x=\"%zu\" y=\"%zu\" font-size=\"11\" fill=\"currentColor\" "
+               "opacity=\"0.7\">%s%.1f /s in, %.1f /s out</text></g>\n",
+               at.x + 10, at.y + 33, r->healthy ? "" : "unhealthy, ", r->in_rate, r->out_rate);
+}
+
+static void put_line(struct place from, struct place to, struct buf *out)
+{
+    size_t x1 = from.x + BOX_WIDTH, y1 = from.y + BOX_HEIGHT / 2;
+    size_t x2 = to.x, y2 = to.y + BOX_HEIGHT / 2;
+    buf_printf(out,
+               "<path d=\"M%zu %zuC%zu %zu %zu %zu %zu %zu\" fill=\"none\" "
+               "stroke=\"currentColor\" opacity=\"0.6\"/>\n",
+               x1, y1, x1 + GAP_X / 2, y1, x2 - GAP_X / 2, y2, x2, y2);
+}
+
+static void put_picture(const struct components_page *p, struct buf *out)
+{
+    size_t columns = 1, height = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        size_t c = column_of(p->rows, i) + 1;
+        columns = c > columns ? c : columns;
+    }
+    for (size_t i = 0; i < p->count; i++) {
+        size_t y = place_of(p, i, columns).y;
+        height = y > height ? y : height;
+    }
+    size_t width = 2 * MARGIN + columns * BOX_WIDTH + (columns - 1) * GAP_X;
+    height += BOX_HEIGHT + MARGIN;
+    buf_printf(out,
+               "<div class=\"wide\"><svg width=\"%zu\" height=\"%zu\" viewBox=\"0 0 %zu %zu\" "
+               "role=\"img\" aria-label=\"components and who they send to\">\n",
+               width, height, width, height);
+    for (size_t i = 0; i < p->count; i++)
+        for (size_t k = 0; k < p->rows[i].to_count; k++)
+            put_line(place_of(p, i, columns), place_of(p, p->rows[i].to[k], columns), out);
+    for (size_t i = 0; i < p->count; i++)
+        put_box(&p->rows[i], place_of(p, i, columns), out);
+    buf_c(out, "</svg></div>\n");
+}
+
+/* Text whose lines are kept: newlines and tabs are as they are. */
+static void html_lines(struct buf *out, struct str s)
+{
+    struct str line;
+    for (bool first = true; str_cut(&s, '\n', &line); first = false) {
+        if (!first)
+            buf_u8(out, '\n');
+        for (; line.len > 0 && line.data[0] == '\t'; line = str_skip(line, 1))
+            buf_c(out, "  ");
+        html_str(out, line);
+    }
+}
+
+/* --- the table --------------------------------------------------------------------------- */
+
+static void put_number(double total, double rate, struct buf *out)
+{
+    buf_c(out, "<td class=\"num\">");
+    html_count(out, (uint64_t)total);
+    buf_printf(out, " <span class=\"quiet\">%.1f /s</span></td>", rate);
+}
+
+static void put_row(const struct component_row *r, struct buf *out)
+{
+    buf_c(out, "<tr><td class=\"mono\">");
+    html_str(out, r->id);
+    if (r->address.len > 0) {
+        buf_c(out, "<br><span class=\"quiet\">");
+        html_str(out, r->address);
+        buf_c(out, "</span>");
+    }
+    buf_c(out, "</td><td>");
+    html_glyph(out, r->healthy ? "active" : "dead", r->healthy ? "active" : "dead");
+    buf_c(out, r->healthy ? " healthy" : " unhealthy: ");
+    if (!r->healthy)
+        html_str(out, r->message);
+    buf_c(out, "</td><td>");
+    html_time(out, r->since);
+    buf_c(out, "</td>");
+    put_number(r->in, r->in_rate, out);
+    put_number(r->out, r->out_rate, out);
+    put_number(r->failed, r->failed_rate, out);
+    buf_c(out, "<td><details><summary>arguments</summary><pre>");
+    html_lines(out, r->arguments);
+    buf_c(out, "</pre></details></td></tr>\n");
+}
+
+void components_html(const struct components_page *p, struct buf *out)
+{
+    page_open(&p->frame, out);
+    buf_printf(out,
+               "<div class=\"head\"><h1>Components</h1> <span class=\"quiet\">%zu</span></div>\n",
+               p->count);
+    if (p->failure.len > 0) {
+        buf_c(out, "<p class=\"warn\">The last configuration was not taken, the one before it "
+                   "serves on: ");
+        html_str(out, p->failure);
+        buf_c(out, "</p>\n");
+    }
+    put_picture(p, out);
+    buf_c(out, "<div class=\"wide\"><table><thead><tr><th>Component</th><th>Health</th>"
+               "<th>Since (UTC)</th><th class=\"num\">In</th><th class=\"num\">Out</th>"
+               "<th class=\"num\">Failed</th><th></th></tr></thead><tbody>\n");
+    for (size_t i = 0; i < p->count; i++)
+        put_row(&p->rows[p->count - 1 - i], out); /* listeners first */
+    buf_c(out, "</tbody></table></div>\n");
+    page_close(out);
+}
