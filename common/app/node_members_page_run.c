@@ -33,7 +33,8 @@ struct page_frame node_frame(const struct node *n, const char *title, const char
                                .now = now,
                                .age_ms = -1,
                                .explore = n->priv->explore,
-                               .alone = n->gossip == NULL};
+                               .alone = n->gossip == NULL,
+                               .components = n->components};
 }
 
 int64_t node_ring_age(const struct node *n, const struct node_ring *ring, wall_ms now)

@@ -133,6 +133,7 @@ int node_init(struct node **out, const struct node_role *role, int argc, char **
         return 1;
     }
     n->role = role->name;
+    n->components = role->components;
     if (!node_configure(n, role, argc, argv, &status)) {
         node_free(&n);
         return status;

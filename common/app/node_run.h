@@ -76,10 +76,12 @@ struct node_role {
     const char *http_port; /* default of -server.http-listen-port; NULL: 4040 */
     bool observer;         /* gossips, and watches the rings, only with -memberlist.join */
     bool own_file;         /* -config.file is the role's to read: node->config_file */
+    bool components;       /* it has a page /components */
 };
 
 struct node {
     const char *role; /* static */
+    bool components;   /* there is a page of them */
     const char *config_file; /* of -config.file, for roles that read it themselves; NULL: none */
     struct settings settings;
     struct server_settings server;

@@ -195,7 +195,7 @@ bool page_is_there(const struct page_frame *f, const char *path)
     for (size_t i = 0; f->alone && i < sizeof of_gossip / sizeof *of_gossip; i++)
         if (strcmp(path, of_gossip[i]) == 0)
             return false;
-    return true;
+    return f->components || strcmp(path, "/components") != 0;
 }
 
 /* Shapes of states: each is told by its shape and its word, not by its colour alone. */
@@ -228,6 +228,7 @@ static void put_tabs(const struct page_frame *f, struct buf *out)
     static const struct {
         const char *path, *title;
     } tabs[] = {
+        {"/components", "Components"},
         {"/ring", "Ring"},
         {"/distributor/ring", "Distributors"},
         {"/memberlist", "Memberlist"},

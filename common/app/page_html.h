@@ -26,6 +26,7 @@ struct page_frame {
     int64_t age_ms; /* of the view; negative: not known */
     bool explore;   /* "/" is a page of the role's own */
     bool alone;     /* without gossip: no rings, no members */
+    bool components; /* there is a page of components */
 };
 
 /* Append everything before and behind the contents of <main>. */

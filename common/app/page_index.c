@@ -3,6 +3,7 @@
 static const struct {
     const char *path, *title, *what;
 } links[] = {
+    {"/components", "Components", "what takes profiles, what sends them on, and how they are"},
     {"/ring", "Ring", "the ingesters: who is there, who holds what, and forgetting one"},
     {"/distributor/ring", "Distributors", "the same for the distributors"},
     {"/memberlist", "Memberlist", "who is in the cluster, and what all of them know"},

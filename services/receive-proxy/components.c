@@ -3,10 +3,12 @@
 
 #include <stdio.h>
 
+#include "base/mem.h"
 #include "ring/page.h"
 #include "wire/json.h"
 
-enum { BOX_WIDTH = 250, BOX_HEIGHT = 40, GAP_X = 60, GAP_Y = 16, MARGIN = 8, DEPTH_MAX = 64 };
+enum { BOX_WIDTH = 250, BOX_HEIGHT = 40, GAP_X = 60, GAP_Y = 16, MARGIN = 8 };
+enum { COLUMNS_MAX = 64, SHOWN_MAX = 300 /* boxes */ };
 
 /* --- JSON -------------------------------------------------------------------------------- */
 
@@ -98,29 +100,31 @@ void components_json(const struct component_row *rows, size_t count, struct buf 
 
 /* --- the picture ------------------------------------------------------------------------- */
 
-/* Columns from the right: who sends to nobody is in 0. Rows are in the order of references. */
-static size_t column_of(const struct component_row *rows, size_t at)
-{
-    size_t depth = 0, best = 0;
-    const struct component_row *r = &rows[at];
-    for (size_t i = 0; i < r->to_count; i++) {
-        depth = r->to[i] < at ? column_of(rows, r->to[i]) + 1 : 0;
-        best = depth > best ? depth : best;
-    }
-    return best < DEPTH_MAX ? best : DEPTH_MAX;
-}
-
 struct place {
-    size_t x, y;
+    size_t column, x, y;
 };
 
-static struct place place_of(const struct components_page *p, size_t at, size_t columns)
+/* Where each box stands: columns from the right, who sends to nobody is in 0; in a column in the
+ * order of references. Width and height of it all. */
+static void place_all(const struct components_page *p, struct place *at, size_t *width,
+                      size_t *height)
 {
-    size_t column = column_of(p->rows, at), row = 0;
-    for (size_t i = 0; i < at; i++)
-        row += column_of(p->rows, i) == column;
-    return (struct place){MARGIN + (columns - 1 - column) * (BOX_WIDTH + GAP_X),
-                          MARGIN + row * (BOX_HEIGHT + GAP_Y)};
+    size_t rows[COLUMNS_MAX] = {0}, columns = 1, most = 1;
+    for (size_t i = 0; i < p->count; i++) {
+        for (size_t k = 0; k < p->rows[i].to_count; k++) {
+            size_t next = at[p->rows[i].to[k]].column + 1;
+            at[i].column = next > at[i].column ? next : at[i].column;
+        }
+        if (at[i].column >= COLUMNS_MAX)
+            at[i].column = COLUMNS_MAX - 1;
+        at[i].y = MARGIN + rows[at[i].column]++ * (BOX_HEIGHT + GAP_Y);
+        most = rows[at[i].column] > most ? rows[at[i].column] : most;
+        columns = at[i].column + 1 > columns ? at[i].column + 1 : columns;
+    }
+    for (size_t i = 0; i < p->count; i++)
+        at[i].x = MARGIN + (columns - 1 - at[i].column) * (BOX_WIDTH + GAP_X);
+    *width = 2 * MARGIN + columns * BOX_WIDTH + (columns - 1) * GAP_X;
+    *height = 2 * MARGIN + most * BOX_HEIGHT + (most - 1) * GAP_Y;
 }
 
 static void put_box(const struct component_row *r, struct place at, struct buf *out)
@@ -151,27 +155,22 @@ static void put_line(struct place from, struct place to, struct buf *out)
 
 static void put_picture(const struct components_page *p, struct buf *out)
 {
-    size_t columns = 1, height = 0;
-    for (size_t i = 0; i < p->count; i++) {
-        size_t c = column_of(p->rows, i) + 1;
-        columns = c > columns ? c : columns;
-    }
-    for (size_t i = 0; i < p->count; i++) {
-        size_t y = place_of(p, i, columns).y;
-        height = y > height ? y : height;
-    }
-    size_t width = 2 * MARGIN + columns * BOX_WIDTH + (columns - 1) * GAP_X;
-    height += BOX_HEIGHT + MARGIN;
+    size_t width, height;
+    struct place *at = p->count > SHOWN_MAX ? NULL : mem_calloc(p->count + 1, sizeof *at);
+    if (at == NULL)
+        return; /* the table says it all */
+    place_all(p, at, &width, &height);
     buf_printf(out,
                "<div class=\"wide\"><svg width=\"%zu\" height=\"%zu\" viewBox=\"0 0 %zu %zu\" "
                "role=\"img\" aria-label=\"components and who they send to\">\n",
                width, height, width, height);
     for (size_t i = 0; i < p->count; i++)
         for (size_t k = 0; k < p->rows[i].to_count; k++)
-            put_line(place_of(p, i, columns), place_of(p, p->rows[i].to[k], columns), out);
+            put_line(at[i], at[p->rows[i].to[k]], out);
     for (size_t i = 0; i < p->count; i++)
-        put_box(&p->rows[i], place_of(p, i, columns), out);
+        put_box(&p->rows[i], at[i], out);
     buf_c(out, "</svg></div>\n");
+    mem_free(at);
 }
 
 /* Text whose lines are kept: newlines and tabs are as they are. */

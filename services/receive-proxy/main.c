@@ -9,8 +9,11 @@
 
 int main(int argc, char **argv)
 {
-    struct node_role role = {
-        .name = "receive-proxy", .http_port = "12345", .observer = true, .own_file = true};
+    struct node_role role = {.name = "receive-proxy",
+                             .http_port = "12345",
+                             .observer = true,
+                             .own_file = true,
+                             .components = true};
     struct node *node = NULL;
     struct proxy *proxy = NULL;
     struct err err = {0};

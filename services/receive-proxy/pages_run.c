@@ -88,10 +88,8 @@ static void on_reload(void *arg, struct http_req *req)
 
 static size_t row_of(const struct pipeline *p, const struct alloy_node *node)
 {
-    for (size_t i = 0; i < pipeline_count(p); i++)
-        if (pipeline_at(p, i).node == node)
-            return i;
-    return SIZE_MAX;
+    bool there = node->index < pipeline_count(p) && pipeline_at(p, node->index).node == node;
+    return there ? node->index : SIZE_MAX;
 }
 
 static int put_targets(const struct pipeline *p, const struct alloy_node *node, struct arena *a,

@@ -155,12 +155,23 @@ static int list_receivers(const struct plan *plan, const struct alloy_capsules *
     size_t n = 0;
     for (size_t i = 0; i < to->count; i++) {
         const struct part *part = find_node(plan, to->items[i]->node);
-        ASSERT(part != NULL && part->receiver != NULL);
+        ASSERT(part != NULL && part->receiver != NULL); /* needs_are_built() */
         items[n++] = part->receiver;
     }
     int rc = flow_list_init(out, items, n);
     mem_free(items);
     return rc == 0 ? 0 : err_set(err, rc, "no memory for forward_to");
+}
+
+/* Everything it sends to exists: else the load fails anyhow, for the reason that was told. */
+static bool needs_are_built(const struct plan *plan, const struct alloy_node *node)
+{
+    for (size_t i = 0; i < node->need_count; i++) {
+        const struct part *part = find_node(plan, node->needs[i]);
+        if (part == NULL || part->receiver == NULL)
+            return false;
+    }
+    return true;
 }
 
 /* Everything it sends to is what it was. */
@@ -241,6 +252,8 @@ static int build(void *arg, const struct alloy_node *node, struct err *err)
     part->node = node;
     part->since = clock_wall_ms();
     (void)snprintf(part->message, sizeof part->message, "started component");
+    if (!needs_are_built(plan, node))
+        return 0;
     if (node->type == &p->types[RECEIVE])
         return build_receive(p, plan, part, err);
     if (is_same(plan, node, before)) {

@@ -1,17 +1,20 @@
 """The receive-proxy as its users run it: its configuration, its endpoints, what it sends on, reload."""
 
-import gzip
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
+import threading
 import time
 
 import pytest
+import requests
 
 from conftest import BIN
 from emberring import labels, pprof, push_request
-from receive_proxy import Proxy, Recorder, headers_of, raw
+from receive_proxy import Proxy, Recorder, free_port, headers_of, raw
 
 BINARY = os.path.join(BIN, "receive-proxy")
 EXAMPLE = """
@@ -305,3 +308,328 @@ def test_a_refusal_stays_a_refusal_through_two_proxies(proxy, recorder):
     assert (status, json.loads(body)["code"], headers["Retry-After"]) == (429, "resource_exhausted", "7")
     status, headers, _ = outer.ingest()
     assert (status, headers["Retry-After"]) == (429, "7")
+
+
+# --- TLS ---------------------------------------------------------------------------------------
+
+class Authority:
+    """Certificates in a folder, by the openssl command."""
+
+    def __init__(self, folder):
+        self.dir, self.ca = folder, str(folder / "ca.pem")
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                     "-subj", "/CN=tests", "-keyout", self.path("ca.key"), "-out", self.ca)
+
+    def path(self, name):
+        return str(self.dir / name)
+
+    @staticmethod
+    def openssl(*args):
+        subprocess.run(["openssl", *args], capture_output=True, check=True)
+
+    def issue(self, name):
+        """(certificate, key) for 127.0.0.1, of that subject; a second call renews them."""
+        cert, key, request, more = (self.path(name + end) for end in (".pem", ".key", ".csr", ".ext"))
+        with open(more, "w", encoding="ascii") as f:
+            f.write("subjectAltName=IP:127.0.0.1\n")
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
+                     "-keyout", key + ".new", "-out", request)
+        self.openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.path("ca.key"), "-CAcreateserial",
+                     "-days", "30", "-extfile", more, "-out", cert + ".new")
+        os.replace(key + ".new", key)
+        os.replace(cert + ".new", cert)
+        return cert, key
+
+    def context(self, *pair):
+        c = ssl.create_default_context(cafile=self.ca)
+        if pair:
+            c.load_cert_chain(*pair)
+        return c
+
+
+def tls_block(authority, pair, client='client_auth_type = "RequireAndVerifyClientCert"'):
+    return (f'    tls {{\n cert_file = "{pair[0]}"\n key_file = "{pair[1]}"\n'
+            f' client_ca_file = "{authority.ca}"\n {client}\n }}')
+
+
+def test_a_listener_asks_for_a_certificate_that_it_trusts(proxy, tmp_path):
+    authority, others = Authority(tmp_path), Authority(sub(tmp_path, "others"))
+    p = proxy(config("http://127.0.0.1:1", receive=tls_block(authority, authority.issue("server"))).replace(
+        "[pyroscope.write.out.receiver]", "[]"))
+    url = p.url("/ingest?name=a").replace("http:", "https:")
+    with_own = authority.context(*authority.issue("client"))
+    assert p.ask(url, b"x", context=with_own)[0] == 200
+    assert p.ask(url, b"x", context=authority.context())[0] == 0
+    assert p.ask(url, b"x", context=authority.context(*others.issue("stranger")))[0] == 0
+    assert p.ask(p.url("/ingest?name=a"), b"x")[0] in (0, 400)
+    old = authority.context(*authority.issue("client"))
+    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    assert p.ask(url, b"x", context=old)[0] == 0
+
+
+def sub(folder, name):
+    (folder / name).mkdir()
+    return folder / name
+
+
+def serial(p, context):
+    with socket.create_connection(("127.0.0.1", p.port)) as s, context.wrap_socket(s, server_hostname="127.0.0.1") as t:
+        return t.getpeercert()["serialNumber"]
+
+
+def test_a_renewed_certificate_is_used_without_a_reload_and_a_broken_one_is_not(proxy, tmp_path):
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("server")
+    p = proxy(config("http://127.0.0.1:1", receive=tls_block(authority, (cert, key), 'client_auth_type = "VerifyClientCertIfGiven"')))
+    first = serial(p, authority.context())
+    authority.issue("server")
+    time.sleep(1.2)
+    second = serial(p, authority.context())
+    assert second != first
+    with open(cert, "w", encoding="ascii") as f:
+        f.write("nonsense")
+    time.sleep(1.2)
+    assert serial(p, authority.context()) == second
+    assert "the old one stays" in p.logged()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_chain_of_two_proxies_carries_both_endpoints_to_a_distributor(proxy, recorder, cluster, tmp_path, tls):
+    c = cluster("--ingesters", "1", "--replication-factor", "1")
+    distributor = c.url("distributor-0")
+    seen = recorder()
+    authority = Authority(tmp_path)
+    server, client = authority.issue("server"), authority.issue("client")
+    block = tls_block(authority, server) if tls else ""
+    way = (f'    tls_config {{\n ca_file = "{authority.ca}"\n cert_file = "{client[0]}"\n key_file = "{client[1]}"\n }}'
+           if tls else "")
+    inner = proxy(config(distributor, seen.url, receive=block))
+    outer = proxy(config(inner.url().replace("http:", "https:") if tls else inner.url(), endpoint=way, receive=block))
+    context = authority.context(*client) if tls else None
+
+    def ask(path, body, content_type):
+        url = outer.url(path).replace("http:", "https:") if tls else outer.url(path)
+        return outer.ask(url, body, {"Content-Type": content_type}, context=context)
+
+    direct = pprof({("main", "f"): 7})
+    assert ask("/push.v1.PusherService/Push", push_request([(labels("pushed"), [direct])]), "application/proto")[0] == 200
+    sent = fields(fields(seen.requests[0]["body"], 1)[0], 2)
+    assert [fields(s, 1)[0] for s in sent] == [direct]
+    now = int(time.time())
+    folded = b"main;a 3\nmain;b 4\n"
+    assert ask(f"/ingest?name=ingested&from={now - 10}&until={now}&format=folded", folded, "text/plain")[0] == 200
+    assert seen.requests[1]["body"] == folded
+    assert c.total('{service_name="pushed"}')[0] == 7
+    assert c.total('{service_name="ingested"}')[0] == 7 * 10_000_000
+
+
+# --- reload ------------------------------------------------------------------------------------
+
+def hammer(p, stop, failures, counted, path="/ingest?name=app"):
+    """New connections, one after the other, each with one request."""
+    while not stop.is_set():
+        try:
+            with socket.create_connection(("127.0.0.1", p.port), timeout=10) as s:
+                s.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx".encode())
+                answer = s.recv(4096)
+            if not answer.startswith(b"HTTP/1.1 200"):
+                failures.append(answer[:100])
+            counted.append(1)
+        except OSError as e:
+            failures.append(repr(e))
+
+
+@pytest.mark.parametrize("by", ["signal", "post"])
+def test_a_reload_under_load_refuses_nobody(proxy, recorder, by):
+    to = [recorder(), recorder()]
+    p = proxy(config(to[0].url))
+    stop, failures, counted = threading.Event(), [], []
+    threads = [threading.Thread(target=hammer, args=(p, stop, failures, counted)) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for i in range(8):
+        changed = "server_idle_timeout = \"%ds\"" % (100 + i) if i % 2 else "conn_limit = %d" % (1000 + i // 4)
+        p.write(config(to[i % 2].url, receive="    " + changed))
+        before, count = len(to[i % 2].requests), p.logged().count("config reloaded")
+        if by == "post":
+            assert p.reload()[0] == 200
+        else:
+            p.signal(signal.SIGHUP)
+            until(lambda c=count: p.logged().count("config reloaded") > c)
+        until(lambda n=before, r=to[i % 2]: len(r.requests) > n + 20)
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not failures and len(counted) > 100
+    assert p.get("/-/healthy")[0] == 200
+
+
+def until(what, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_faulty_reload_changes_nothing_and_says_whose_fault_it_is(proxy, recorder):
+    r = recorder()
+    p = proxy(config(r.url))
+    p.write(config(r.url, endpoint='    max_backoff_retries = -1'))
+    status, _, body = p.reload()
+    assert status == 400 and b"max_backoff_retries" in body
+    assert p.ingest()[0] == 200 and len(r.requests) == 1
+    health = {c["localID"]: c["health"] for c in json.loads(p.get("/api/v0/web/components")[1])}
+    assert health["pyroscope.receive_http.in"]["state"] == "healthy"
+    assert health["pyroscope.write.out"]["state"] == "unhealthy"
+    assert "max_backoff_retries" in health["pyroscope.write.out"]["message"]
+    status, text = p.get("/-/healthy")
+    assert status == 500 and "pyroscope.write.out" in text
+    assert "max_backoff_retries" in p.get("/components")[1]
+    assert p.metric("alloy_config_last_load_successful") == 0
+    p.write("pyroscope.write {")
+    assert p.reload()[0] == 400 and p.ingest()[0] == 200
+    p.write(config(r.url))
+    assert p.reload()[0] == 200 and p.get("/-/healthy")[0] == 200
+    assert p.metric("alloy_config_last_load_successful") == 1
+
+
+def test_listeners_come_go_and_swap_their_ports(proxy, recorder):
+    r = [recorder(), recorder()]
+    text = ""
+    for i in (0, 1):
+        text += (f'pyroscope.receive_http "r{i}" {{\n http {{\n listen_address = "127.0.0.1"\n listen_port = PORT{i}\n }}\n'
+                 f' forward_to = [pyroscope.write.w{i}.receiver]\n}}\n'
+                 f'pyroscope.write "w{i}" {{\n endpoint {{\n url = "{r[i].url}"\n }}\n}}\n')
+    p = proxy(text.replace("PORT0", "{port}").replace("PORT1", "{port2}"))
+    ask = lambda port: p.ask(p.url("/ingest?name=a", port), b"x")[0]  # noqa: E731
+    assert ask(p.port) == 200 and ask(p.port2) == 200 and [len(x.requests) for x in r] == [1, 1]
+    p.write(text.replace("PORT0", "{port2}").replace("PORT1", "{port}"))
+    assert p.reload()[0] == 200
+    assert ask(p.port) == 200 and [len(x.requests) for x in r] == [1, 2]
+    p.write(text[:text.index('pyroscope.receive_http "r1"')].replace("PORT0", "{port}"))
+    assert p.reload()[0] == 200
+    assert ask(p.port) == 200 and [len(x.requests) for x in r] == [2, 2]
+    until(lambda: ask(p.port2) == 0)
+    assert p.metric("pyroscope_receive_http_tcp_connections_limit") == 16384
+
+
+def test_a_change_of_tls_takes_over_the_port(proxy, tmp_path):
+    authority = Authority(tmp_path)
+    text = 'pyroscope.receive_http "in" {\n http {\n listen_port = {port}\n TLS\n }\n forward_to = []\n}\n'
+    p = proxy(text.replace("TLS", ""))
+    assert p.ingest()[0] == 200
+    p.write(text.replace("TLS", tls_block(authority, authority.issue("server"), 'client_auth_type = "VerifyClientCertIfGiven"')))
+    assert p.reload()[0] == 200
+    assert p.ask(p.url("/ingest?name=a").replace("http:", "https:"), b"x", context=authority.context())[0] == 200
+
+
+# --- pages and limits --------------------------------------------------------------------------
+
+def test_components_are_shown_without_their_secrets(proxy, recorder):
+    r = recorder()
+    auth = '    basic_auth {\n username = "me"\n password = "hush-hush"\n }'
+    p = proxy(config(r.url, endpoint=auth))
+    assert p.ingest()[0] == 200
+    parts = {c["localID"]: c for c in json.loads(p.get("/api/v0/web/components")[1])}
+    assert parts["pyroscope.receive_http.in"]["referencesTo"] == ["pyroscope.write.out"]
+    assert parts["pyroscope.write.out"]["referencedBy"] == ["pyroscope.receive_http.in"]
+    assert parts["pyroscope.receive_http.in"]["address"] == f"http://127.0.0.1:{p.port}"
+    assert parts["pyroscope.write.out"]["rates"]["out"]["total"] == 1
+    assert "(secret)" in parts["pyroscope.write.out"]["arguments"]
+    page = p.get("/components")[1]
+    assert "pyroscope.write.out" in page and "<svg" in page
+    for path in ("/components", "/api/v0/web/components", "/api/v1/status/config", "/metrics"):
+        assert "hush-hush" not in p.get(path)[1]
+    assert "hush-hush" not in p.logged()
+    assert p.get("/admin")[0] == 200 and 'href="components"' in p.get("/admin")[1]
+
+
+@pytest.mark.parametrize("overload", ["reject", "wait"])
+def test_at_the_limit_of_connections(proxy, overload):
+    p = proxy('pyroscope.receive_http "in" {\n http {\n listen_address = "127.0.0.1"\n listen_port = {port}\n conn_limit = 3\n'
+              f' overload = "{overload}"\n }}\n forward_to = []\n}}\n')
+    held = [socket.create_connection(("127.0.0.1", p.port)) for _ in range(3)]
+    until(lambda: p.metric("pyroscope_receive_http_tcp_connections{") == 3)
+    if overload == "reject":
+        status, headers, _ = p.ingest()
+        assert status == 503 and int(headers["Retry-After"]) >= 1
+    else:
+        assert p.ingest(timeout=1)[0] == 0
+    held.pop().close()
+    until(lambda: p.ingest()[0] == 200)
+    for s in held:
+        s.close()
+
+
+def test_a_dripping_client_is_cut_and_a_long_body_is_refused(proxy):
+    p = proxy('pyroscope.receive_http "in" {\n http {\n listen_address = "127.0.0.1"\n listen_port = {port}\n'
+              ' server_read_timeout = "1s"\n max_body_size = "10KiB"\n }\n forward_to = []\n}\n')
+    assert p.ingest(b"x" * 10240)[0] == 200 and p.ingest(b"x" * 10241)[0] == 413
+    status, _, body = p.push(b"x" * 10241)
+    assert json.loads(body)["code"] == "resource_exhausted" and status == 429
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", p.port)) as s:
+        s.sendall(b"POST /ingest?name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        try:
+            for _ in range(60):
+                s.sendall(b"x")
+                time.sleep(0.1)
+        except OSError:
+            pass
+    assert time.monotonic() - began < 5
+
+
+def connects(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_stop_answers_what_it_began(proxy, recorder):
+    release = threading.Event()
+    r = recorder(lambda n, request: (release.wait(20), (200, {}, b""))[1])
+    p = proxy(config(r.url))
+    got = []
+    t = threading.Thread(target=lambda: got.append(p.ingest()[0]))
+    t.start()
+    r.wait(1)
+    p.signal(signal.SIGTERM)
+    until(lambda: not connects(p.port))
+    release.set()
+    t.join()
+    assert got == [200] and p.process.wait(20) == 0
+
+
+# --- finding -----------------------------------------------------------------------------------
+
+def test_the_distributors_are_found_in_the_ring(cluster, proxy):
+    c = cluster("--distributors", "2", "--ingesters", "1", "--replication-factor", "1")
+    peers = [e["gossip"] for role in c.endpoints().values() for e in role if e["gossip"]]
+    port = free_port()
+    p = proxy(flags=["-receive.http-listen-port={port}", "-forward-to=ring", f"-memberlist.bind-port={port}",
+                     "-memberlist.bind-addr=127.0.0.1", "-memberlist.advertise-addr=127.0.0.1",
+                     f"-memberlist.advertise-port={port}"] + [f"-memberlist.join={x}" for x in peers])
+    until(lambda: "distributors of the ring" in p.logged() and "count=2" in p.logged())
+    for i in range(6):
+        assert p.push(push_request([(labels(f"ring{i}"), [pprof({("main", "f"): i + 1})])]))[0] == 200
+    assert [c.total(f'{{service_name="ring{i}"}}')[0] for i in range(6)] == [1, 2, 3, 4, 5, 6]
+    assert p.get("/ring")[0] == 200 and "distributor-0" in p.get("/distributor/ring")[1]
+    assert p.get("/memberlist")[0] == 200
+    c.kill("distributor-0")
+    for i in range(4):
+        assert p.push(push_request([(labels("after"), [pprof({("main", "f"): 1})])]))[0] == 200
+    assert c.total('{service_name="after"}')[0] == 4
+
+
+def test_ring_without_a_cluster_is_refused(tmp_path):
+    status, _, err = command("-forward-to=ring", "-receive.http-listen-port=0", "-server.http-listen-port=0", cwd=tmp_path)
+    assert status == 1 and "-memberlist.join" in err
+
+
+def test_a_cluster_with_receive_proxies(cluster):
+    c = cluster("--ingesters", "1", "--replication-factor", "1", "--receive-proxies", "2")
+    for e in c.endpoints()["receive-proxy"]:
+        body = push_request([(labels("through", proxy=e["name"]), [pprof({("main", "f"): 5})])])
+        r = requests.post(f"http://{e['receive']}/push.v1.PusherService/Push", data=body,
+                          headers={"Content-Type": "application/proto"}, timeout=20)
+        assert r.status_code == 200
+    assert c.total('{service_name="through"}')[0] == 10
