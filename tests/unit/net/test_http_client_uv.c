@@ -227,6 +227,24 @@ static void connections_are_kept_and_used_again(void **state)
     }
 }
 
+static void a_connection_that_ends_between_calls_wakes_nobody_and_is_not_used_again(void **state)
+{
+    struct world *w = *state;
+    w->raw_says = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    w->raw_closes = true; /* without having said so */
+    for (size_t i = 0; i < 3; i++) {
+        go(w, i, w->raw_port, "/x", (struct http_ask){.method = HTTP_POST, .body = STR("abc")});
+        UNTIL(w, w->a[i].count == 1);
+        assert_int_equal(w->a[i].status, 200);
+        assert_int_equal(w->raw_requests, i + 1);
+        for (int k = 0; k < 3; k++)
+            loop_turn(w->loop, 20); /* the end arrives */
+        mono_ms began = clock_mono_ms();
+        loop_turn(w->loop, 100);
+        assert_in_range(clock_mono_ms() - began, 60, 5000);
+    }
+}
+
 static void the_deadline_ends_a_call_and_cancel_ends_it_silently(void **state)
 {
     struct world *w = *state;
@@ -404,6 +422,7 @@ int main(void)
         T(a_call_carries_method_headers_and_body_both_ways),
         T(large_bodies_go_without_waiting_for_a_100),
         T(connections_are_kept_and_used_again),
+        T(a_connection_that_ends_between_calls_wakes_nobody_and_is_not_used_again),
         T(the_deadline_ends_a_call_and_cancel_ends_it_silently),
         T(the_deadline_also_ends_a_call_that_waits_for_a_connection),
         T(what_goes_wrong_has_a_name),
