@@ -2,10 +2,10 @@
  *
  * It is long, since curl's callbacks, the life of a call and its deadline share one state.
  *
- * curl tells which sockets it waits for and when it wants to be woken; libuv does both. Handles are
- * kept for the next call. A connection is polled from its first call to its end, also between calls:
- * to stop and start anew would be seven system calls each time. Nothing is taken out of the multi handle inside one of curl's callbacks,
- * which it forbids. */
+ * curl tells which sockets it waits for and when it wants to be woken; libuv does both. Handles
+ * are kept for the next call. A connection is polled from its first call to its end, also between
+ * calls: to stop and start anew would be seven system calls each time. Nothing is taken out of the
+ * multi handle inside one of curl's callbacks, which it forbids. */
 #include "net/http_client_priv.h"
 
 #include <pthread.h>
