@@ -179,7 +179,7 @@ class Downstream:
 
     def answer(self, c, r, mode):
         if mode[0] == "hang":
-            while not self.closed:
+            while not self.closed and c in self.connections:
                 time.sleep(0.05)
             return False
         if mode[0] in ("status", "connect"):

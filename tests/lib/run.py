@@ -309,10 +309,11 @@ def bench_smoke(tally, opts):
         tally.add(0 if rc else 1, 1 if rc else 0)
         if rc:
             say(f"FAILED {name}: exit status {rc}\n{out[-3000:]}")
-    rc, out = run([PYTHON, "tests/bench/bench_gossip_idle.py", "--smoke", "--build", opts.build], 120)
-    tally.add(0 if rc else 1, 1 if rc else 0)
-    if rc:
-        say(f"FAILED bench_gossip_idle: exit status {rc}\n{out[-3000:]}")
+    for name in ("bench_gossip_idle", "bench_receive_proxy"):
+        rc, out = run([PYTHON, f"tests/bench/{name}.py", "--smoke", "--build", opts.build], 120)
+        tally.add(0 if rc else 1, 1 if rc else 0)
+        if rc:
+            say(f"FAILED {name}: exit status {rc}\n{out[-3000:]}")
 
 
 def bench(tally, opts):
