@@ -107,3 +107,27 @@ void gossip_addr_key(const struct gossip_addr *a, uint8_t ip[16])
         memcpy(ip, a->ip, 16);
     }
 }
+
+struct gossip_addr gossip_addr_of_net(const struct addr *a)
+{
+    struct gossip_addr g = {.size = 16, .port = a->port};
+    if (a->family == 6) {
+        memcpy(g.ip, a->ip, 16);
+    } else {
+        g.ip[10] = g.ip[11] = 0xff;
+        memcpy(g.ip + 12, a->ip, 4);
+    }
+    return g;
+}
+
+struct addr gossip_addr_to_net(const struct gossip_addr *g)
+{
+    struct addr a = {.port = g->port, .family = 6};
+    if (gossip_addr_is_v4(g)) {
+        a.family = 4;
+        memcpy(a.ip, g->ip + g->size - 4, 4);
+    } else {
+        memcpy(a.ip, g->ip, 16);
+    }
+    return a;
+}

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "net/addr.h"
 
 struct gossip_addr {
     uint8_t ip[16];
@@ -44,6 +45,10 @@ void gossip_addr_key(const struct gossip_addr *a, uint8_t ip[16]);
 
 /* True for the IPv4 forms. */
 bool gossip_addr_is_v4(const struct gossip_addr *a);
+
+/* From an address of net, IPv4 in its 16-byte form; and to one. */
+struct gossip_addr gossip_addr_of_net(const struct addr *a);
+struct addr gossip_addr_to_net(const struct gossip_addr *g);
 
 /* "1.2.3.4" or "::1", NUL-terminated; "" for none. */
 void gossip_addr_ip_text(const struct gossip_addr *a, char out[GOSSIP_ADDR_TEXT_MAX]);

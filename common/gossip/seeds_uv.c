@@ -95,18 +95,6 @@ void seeds_free(struct seeds **s)
     *s = NULL;
 }
 
-static struct gossip_addr of_net(const struct addr *a)
-{
-    struct gossip_addr g = {.size = 16, .port = a->port};
-    if (a->family == 4) {
-        g.ip[10] = g.ip[11] = 0xff;
-        memcpy(g.ip + 12, a->ip, 4);
-    } else {
-        memcpy(g.ip, a->ip, 16);
-    }
-    return g;
-}
-
 /* --- our own address ------------------------------------------------------------------------ */
 
 static bool is_unspecified(const struct gossip_addr *a)
@@ -200,7 +188,7 @@ static int address_towards_any(const struct seeds *s, bool loopback, struct goss
     for (size_t i = 0; i < s->joins; i++) {
         struct names_view v = names_at(n, i);
         for (size_t k = 0; k < v.count; k++) {
-            struct gossip_addr seed = of_net(&v.addrs[k]);
+            struct gossip_addr seed = gossip_addr_of_net(&v.addrs[k]);
             if (address_towards(out, &seed) != 0 || is_loopback(out) != loopback)
                 continue;
             gossip_addr_text(&seed, text);
@@ -335,7 +323,7 @@ static void find_us(struct seeds *s, const struct gossip_addr *self)
     for (size_t i = 0; i < names_count(n); i++) {
         struct names_view v = names_at(n, i);
         for (size_t k = 0; k < v.count && s->us_count < US_MAX; k++) {
-            struct gossip_addr a = of_net(&v.addrs[k]);
+            struct gossip_addr a = gossip_addr_of_net(&v.addrs[k]);
             if (!is_known_us(s, &a) && leads_to_us(s, &a, list))
                 s->us[s->us_count++] = a;
         }
@@ -379,7 +367,7 @@ static int give(struct seeds *s, struct gossip_core *core, struct gossip_time no
         pending = pending || v.state == NAMES_PENDING;
         missing = missing || v.count == 0;
         for (size_t k = 0; k < v.count && count < wanted; k++) {
-            list[count] = of_net(&v.addrs[k]);
+            list[count] = gossip_addr_of_net(&v.addrs[k]);
             count += !is_known_us(s, &list[count]);
         }
     }
@@ -424,7 +412,7 @@ static enum entry_standing standing_of(const struct seeds *s, const struct names
     const struct join *j = gossip_core_join(core);
     bool only_us = true, tried = false;
     for (size_t k = 0; k < v->count; k++) {
-        struct gossip_addr a = of_net(&v->addrs[k]);
+        struct gossip_addr a = gossip_addr_of_net(&v->addrs[k]);
         enum join_seed known = join_seed_of(j, &a);
         if (known == JOIN_REACHED)
             return ENTRY_REACHED;

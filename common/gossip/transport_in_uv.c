@@ -217,7 +217,7 @@ void transport_on_accept(void *arg, struct tcp_conn *tcp)
 {
     struct transport *t = arg;
     struct addr peer = tcp_peer(tcp);
-    struct gossip_addr from = transport_of_net(&peer);
+    struct gossip_addr from = gossip_addr_of_net(&peer);
     struct conn *c = transport_conn_new(t, IN_NEW, &from);
     if (c == NULL || inbound_enter(t->inbound, &from, &c->seat) != 0) {
         t->stats.connections_refused++;

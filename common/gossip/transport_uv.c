@@ -8,30 +8,6 @@
 #include "net/loop.h"
 #include "net/pool.h"
 
-struct gossip_addr transport_of_net(const struct addr *a)
-{
-    struct gossip_addr g = {.size = 16, .port = a->port};
-    if (a->family == 6) {
-        memcpy(g.ip, a->ip, 16);
-    } else {
-        g.ip[10] = g.ip[11] = 0xff;
-        memcpy(g.ip + 12, a->ip, 4);
-    }
-    return g;
-}
-
-struct addr transport_to_net(const struct gossip_addr *g)
-{
-    struct addr a = {.port = g->port, .family = 6};
-    if (gossip_addr_is_v4(g)) {
-        a.family = 4;
-        memcpy(a.ip, g->ip + g->size - 4, 4);
-    } else {
-        memcpy(a.ip, g->ip, 16);
-    }
-    return a;
-}
-
 /* --- making --------------------------------------------------------------------------------- */
 
 static int secure(struct transport *t, struct err *err)
@@ -153,7 +129,7 @@ void transport_free(struct transport **out)
 int transport_listen(struct transport *t, const struct gossip_addr *ip, uint16_t *port,
                      struct err *err)
 {
-    struct addr where = transport_to_net(ip), bound = {0};
+    struct addr where = gossip_addr_to_net(ip), bound = {0};
     if (t->listener_count == LISTENERS_MAX)
         return err_set(err, ERR_LIMIT, "more than %d gossip addresses", LISTENERS_MAX);
     where.port = *port;
@@ -210,7 +186,7 @@ bool transport_write_taking(struct conn *c, struct buf *bytes)
 int transport_dial(struct conn *c, uint32_t timeout_ms, const struct tcp_events *events)
 {
     struct transport *t = c->t;
-    struct addr to = transport_to_net(&c->peer);
+    struct addr to = gossip_addr_to_net(&c->peer);
     char host[GOSSIP_ADDR_TEXT_MAX];
     int rc = tcp_connect(&c->tcp, t->loop, &to, timeout_ms, events, c);
     if (rc != 0 || t->tls.tls == NULL)

@@ -90,10 +90,6 @@ void transport_tell_end(struct conn *c, int code);
 /* The first bytes that came back on an outgoing connection: not TLS, where we speak plain text? */
 void transport_check_answer(struct conn *c, struct str bytes);
 
-/* Of net and of gossip. */
-struct gossip_addr transport_of_net(const struct addr *a);
-struct addr transport_to_net(const struct gossip_addr *g);
-
 /* A listener's function: arg is the transport. */
 void transport_on_accept(void *arg, struct tcp_conn *tcp);
 

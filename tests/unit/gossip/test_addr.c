@@ -27,6 +27,10 @@ static void texts_are_read_and_written(void **state)
         assert_int_equal(gossip_addr_parse(&a, str_c(rows[i].in), 7946), 0);
         gossip_addr_text(&a, text);
         assert_string_equal(text, rows[i].out);
+        struct addr net = gossip_addr_to_net(&a);
+        assert_string_equal(addr_text(&net, text), rows[i].out);
+        struct gossip_addr back = gossip_addr_of_net(&net);
+        assert_true(gossip_addr_same(&a, &back));
     }
 }
 
