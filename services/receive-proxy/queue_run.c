@@ -3,7 +3,9 @@
  * A component has a handle (struct queue) to the pile of what waits. A pile belongs to the loop,
  * with its counter of references: a handle each, a send each. Work of other threads comes by
  * loop_post(), while their handle is open; a sync is posted behind what has come, so that
- * everything posted before it shares it. */
+ * everything posted before it shares it.
+ *
+ * It is long, since putting, syncing and sending share the pile and its life. */
 #include "queue_run.h"
 
 #include <string.h>
@@ -22,6 +24,7 @@ enum {
     BACKOFF_MAX_MS = 5000, /* so long after its return an endpoint is found to be back */
     AFTER_MAX_MS = 300000, /* the longest Retry-After that is obeyed */
     TICK_MS = 1000,
+    DRAIN_FAILURES = 2, /* in a row, and an endpoint is given up when we end */
 };
 
 #define LABELS "component_id,component_path"
@@ -59,7 +62,8 @@ struct queues {
     struct rng rng;
     struct list all;
     struct loop_timer *timer;
-    bool stopped;
+    bool stopped, draining;
+    _Atomic(bool) drained;
 };
 
 /* An endpoint and how it goes. */
@@ -165,10 +169,36 @@ static void pump(struct pile *q);
 
 static void free_pile(struct pile *q);
 
+/* A component that is gone leaves what waits in memory behind: it is sent, or gets too old, first. */
+static bool is_of_use(const struct pile *q)
+{
+    return !q->durable && !q->owner->stopped && spool_count(q->spool) > 0;
+}
+
 static void release(struct pile *q)
 {
-    if (--q->refs == 0)
+    if (--q->refs == 0 && !is_of_use(q))
         free_pile(q);
+}
+
+/* An endpoint of a queue in memory has something to get still, and has not refused it. */
+static bool is_draining(const struct pile *q)
+{
+    for (size_t i = 0; !q->durable && i < q->lane_count; i++) {
+        const struct lane *l = &q->lanes[i];
+        if (l->sending > 0 ||
+            (l->failures < DRAIN_FAILURES && spool_waits(q->spool, endpoint_key(l->endpoint))))
+            return true;
+    }
+    return false;
+}
+
+static void note_drained(struct queues *qs)
+{
+    LIST_EACH(at, &qs->all)
+        if (is_draining(LIST_ITEM(at, struct pile, link)))
+            return;
+    atomic_store(&qs->drained, true);
 }
 
 static void sending_free(struct sending *s)
@@ -189,6 +219,8 @@ static void back_off(struct pile *q, struct lane *lane, int retry_after_s)
         after = after > AFTER_MAX_MS ? AFTER_MAX_MS : after;
         wait = (int64_t)wait < after ? (uint32_t)after : wait;
     }
+    if (q->owner->draining && wait > BACKOFF_MIN_MS)
+        wait = BACKOFF_MIN_MS;
     if (lane->failures < 16)
         lane->failures++;
     lane->not_before = clock_mono_ms() + wait;
@@ -284,6 +316,8 @@ static void pump(struct pile *q)
             wake_at(q->owner, lane->not_before);
     }
     show(q);
+    if (q->owner->draining)
+        note_drained(q->owner);
 }
 
 static void on_timer(void *arg)
@@ -291,8 +325,10 @@ static void on_timer(void *arg)
     struct queues *qs = arg;
     LIST_EACH_SAFE(at, &qs->all) {
         struct pile *q = LIST_ITEM(at, struct pile, link);
+        q->refs++;
         spool_expire(q->spool, clock_wall_ms());
         pump(q);
+        release(q);
     }
 }
 
@@ -509,9 +545,13 @@ static void do_open(void *arg)
     struct opening *o = arg;
     LIST_EACH(at, &o->owner->all) {
         struct pile *q = LIST_ITEM(at, struct pile, link);
-        if (str_eq(str_c(q->id), o->id) && str_eq(str_c(q->dir), o->dir)) {
+        bool same = str_eq(str_c(q->id), o->id), there = str_eq(str_c(q->dir), o->dir);
+        if (same && there) {
             spool_limit(q->spool, o->max_bytes, o->max_age_ms);
             *o->out = q;
+        } else if (there && q->durable) {
+            o->rc = err_set(o->err, ERR_EXIST, "queue in %s: %s has it", q->dir, q->id);
+            return;
         }
     }
     o->rc = *o->out != NULL ? 0 : pile_new(o);
@@ -604,6 +644,29 @@ int queues_init(struct queues **out, const struct flow_thread *thread, const str
     loop_timer_start(qs->timer, TICK_MS, TICK_MS);
     *out = qs;
     return 0;
+}
+
+static void do_drain(void *arg)
+{
+    struct queues *qs = arg;
+    qs->draining = true;
+    LIST_EACH_SAFE(at, &qs->all) {
+        struct pile *q = LIST_ITEM(at, struct pile, link);
+        q->refs++;
+        for (size_t i = 0; i < q->lane_count; i++) {
+            q->lanes[i].failures = 0;
+            q->lanes[i].not_before = 0;
+        }
+        pump(q);
+        release(q);
+    }
+    note_drained(qs);
+}
+
+const _Atomic(bool) *queues_drain(struct queues *qs)
+{
+    loop_call(qs->thread->loop, do_drain, qs);
+    return &qs->drained;
 }
 
 static void do_stop(void *arg)

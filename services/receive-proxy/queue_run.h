@@ -8,11 +8,13 @@
  * Retry-After is honoured.
  *
  * Order of making: thread (loop, client, flow_thread_init), queues_init(), receivers. Of
- * unmaking: receivers, queues_stop(), the client, queues_free(), flow_thread_reset(), loop.
+ * unmaking: queues_drain(), receivers, queues_stop(), the client, queues_free(),
+ * flow_thread_reset(), loop.
  * Tests: tests/unit/receive-proxy/test_queue_run.c. */
 #ifndef RECEIVE_PROXY_QUEUE_RUN_H
 #define RECEIVE_PROXY_QUEUE_RUN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +45,11 @@ int queues_init(struct queues **out, const struct flow_thread *thread,
                 const struct store_io *io, const struct queue_metrics *metrics,
                 const struct log *log, uint64_t seed);
 
+/* Before the end, when no component puts any more: what waits in memory is tried at once. True as
+ * soon as none is left but of endpoints that failed twice, or that are no one's. Any thread; the
+ * flag is ours. */
+const _Atomic(bool) *queues_drain(struct queues *q);
+
 /* Begin nothing more, and sync. Any thread. */
 void queues_stop(struct queues *q);
 
@@ -58,8 +65,9 @@ struct queue;
 int queue_open(struct queue **out, struct queues *qs, struct str id, struct str path,
                const struct set_queue *settings, struct err *err);
 
-/* Give the handle back, when nothing is being put. Any thread. With the last one of a component
- * what is in memory is dropped and counted; what is on disk stays there. NULL-safe. */
+/* Give the handle back, when nothing is being put. Any thread. After the last one of a component
+ * what waits in memory is still sent, until it is too old or the queues are freed; what is on disk
+ * stays there. NULL-safe. */
 void queue_release(struct queue *q);
 
 /* From now on it is sent to these endpoints (retained); what waits for others waits on, until

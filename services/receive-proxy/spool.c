@@ -332,6 +332,12 @@ struct spool_item *spool_next(struct spool *s, uint64_t key)
     return NULL;
 }
 
+bool spool_waits(struct spool *s, uint64_t key)
+{
+    struct lane *lane = lane_of(s, key, false);
+    return lane != NULL && !list_is_empty(&lane->items);
+}
+
 int spool_read(struct spool *s, const struct spool_item *item, struct buf *bytes, struct arena *a,
                struct outgoing *out)
 {

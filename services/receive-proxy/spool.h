@@ -79,6 +79,9 @@ bool spool_is_durable(const struct spool *s);
 /* The first item of a lane that is not busy, now busy; NULL: none. */
 struct spool_item *spool_next(struct spool *s, uint64_t key);
 
+/* The lane has items. */
+bool spool_waits(struct spool *s, uint64_t key);
+
 /* Its request; strings are in *bytes or the arena. ERR_IO, ERR_CORRUPT, ERR_NOMEM. */
 int spool_read(struct spool *s, const struct spool_item *item, struct buf *bytes,
                struct arena *a, struct outgoing *out);

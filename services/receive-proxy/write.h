@@ -28,8 +28,8 @@ struct write_metrics {
 /* Rows of struct write_metrics; "pyroscope_write_..." whatever the namespace. */
 extern const struct metric_row write_metric_rows[];
 
-/* What all components of the process share; borrowed, alive until the last receiver is freed.
- */
+/* What all components of the process share; borrowed, alive until the last receiver and the queues
+ * are freed. */
 struct write_world {
     const struct write_metrics *metrics;
     const struct log *log;

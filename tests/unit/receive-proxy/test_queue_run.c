@@ -258,14 +258,57 @@ static void a_new_configuration_goes_on_with_what_waits(void **state)
     assert_true(gauge_of(w, w->queue_metrics.items) == 1);
     peer_up(&w->peers[0]);
     WORLD_UNTIL(w, counter_of(w->queue_metrics.sent, NULL) == 1);
-    /* With the last one, what is only in memory is gone, and said to be. */
+}
+
+static void what_a_component_leaves_behind_is_still_sent(void **state)
+{
+    struct world *w = *state;
     peer_down(&w->peers[0]);
-    assert_int_equal(world_ask(w, FLOW_PUSH, "q")->kept, 1);
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "p")->kept, 1);
     receiver_release(w->receiver);
     w->receiver = NULL;
+    for (int i = 0; i < 5; i++)
+        loop_turn(w->loop, 5);
+    assert_true(gauge_of(w, w->queue_metrics.items) == 1);
+    peer_up(&w->peers[0]);
+    WORLD_UNTIL(w, counter_of(w->queue_metrics.sent, NULL) == 1);
+    WORLD_UNTIL(w, gauge_of(w, w->queue_metrics.items) == 0);
+    assert_int_equal(counter_of(w->queue_metrics.dropped, "stopped"), 0);
+}
+
+static void at_the_end_what_waits_in_memory_is_tried_once_more(void **state)
+{
+    struct world *w = *state;
+    peer_down(&w->peers[0]);
+    w->endpoints[0].max_backoff_retries = 5;
+    world_start(w);
+    for (unsigned i = 0; i < 3; i++) {
+        static const char *const texts[] = {"a", "b", "c"};
+        assert_int_equal(world_ask(w, FLOW_PUSH, texts[i])->kept, 1);
+    }
+    peer_up(&w->peers[0]);
+    const _Atomic(bool) *done = queues_drain(w->queues);
+    WORLD_UNTIL(w, atomic_load(done));
+    assert_int_equal(counter_of(w->queue_metrics.sent, NULL), 3);
+    assert_int_equal(w->peers[0].count, 3);
+}
+
+static void who_is_down_at_the_end_is_given_up_and_the_loss_is_told(void **state)
+{
+    struct world *w = *state;
+    peer_down(&w->peers[0]);
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "p")->kept, 1);
+    const _Atomic(bool) *done = queues_drain(w->queues);
+    mono_ms began = clock_mono_ms();
+    WORLD_UNTIL(w, atomic_load(done));
+    assert_true(clock_mono_ms() - began < 10000);
+    receiver_release(w->receiver);
+    w->receiver = NULL;
+    queues_stop(w->queues);
     WORLD_UNTIL(w, counter_of(w->queue_metrics.dropped, "stopped") == 1);
     assert_true(world_logged(w, "requests in the queue in memory are lost"));
-    peer_up(&w->peers[0]);
 }
 
 static void two_components_do_not_share_a_directory(void **state)
@@ -279,6 +322,7 @@ static void two_components_do_not_share_a_directory(void **state)
         write_init(&other, &w->settings, STR("pyroscope.write.y"), STR("/"), &w->write, &err),
         ERR_EXIST);
     assert_null(other);
+    assert_string_equal(err.msg, "queue in /q: pyroscope.write.x has it");
 }
 
 static void requests_that_wait_go_into_the_queue_when_we_are_in_a_hurry(void **state)
@@ -336,6 +380,9 @@ int main(void)
         TEST(a_disk_that_fails_is_no_promise),
         TEST(a_sync_that_fails_is_no_promise_either),
         TEST(a_new_configuration_goes_on_with_what_waits),
+        TEST(what_a_component_leaves_behind_is_still_sent),
+        TEST(at_the_end_what_waits_in_memory_is_tried_once_more),
+        TEST(who_is_down_at_the_end_is_given_up_and_the_loss_is_told),
         TEST(two_components_do_not_share_a_directory),
         TEST(requests_that_wait_go_into_the_queue_when_we_are_in_a_hurry),
         TEST(what_is_too_old_or_too_much_is_dropped_and_counted),
