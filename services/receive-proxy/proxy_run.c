@@ -22,6 +22,7 @@
 
 enum {
     END_SLACK_MS = 12000, /* an attempt's remote_timeout, and some */
+    DRAIN_MS = 5000,      /* for what waits in memory alone */
     LOOKS_MAX = 256,      /* components whose rates are known */
     LOOK_MS = 2000,
 };
@@ -328,6 +329,8 @@ void proxy_leave(void *arg)
         loop_call(p->threads[i].loop, hurry, &p->threads[i]);
     node_turn_until(p->node, pipeline_is_over(p->pipeline),
                     p->node->server.grace_ms + END_SLACK_MS);
+    uint32_t grace = p->node->server.grace_ms;
+    node_turn_until(p->node, queues_drain(p->queues), grace < DRAIN_MS ? grace : DRAIN_MS);
 }
 
 /* --- ending ------------------------------------------------------------------------------ */
@@ -388,11 +391,14 @@ static void count_write(struct proxy *p, const struct pipeline_view *v, struct p
     const struct set_endpoint *endpoints = s->endpoints.items;
     struct str id = str_c(v->node->id);
     for (size_t i = 0; i < s->endpoints.count; i++) {
-        struct str url = endpoints[i].url;
+        struct buf shown = {0};
+        set_put_url(endpoints[i].url, &shown);
+        struct str url = buf_view(&shown);
         c->out += (double)counter_get(
             COUNTER_AT(p->write_metrics.sent_profiles, id, STR("/"), url));
         c->failed += (double)counter_get(
             COUNTER_AT(p->write_metrics.dropped_profiles, id, STR("/"), url));
+        buf_reset(&shown);
     }
     c->in = c->out + c->failed;
 }

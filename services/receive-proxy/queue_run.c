@@ -169,7 +169,7 @@ static void pump(struct pile *q);
 
 static void free_pile(struct pile *q);
 
-/* A component that is gone leaves what waits in memory behind: it is sent, or gets too old, first. */
+/* A component that is gone leaves behind what waits in memory: it is sent, or gets too old. */
 static bool is_of_use(const struct pile *q)
 {
     return !q->durable && !q->owner->stopped && spool_count(q->spool) > 0;
