@@ -251,7 +251,12 @@ def cluster_long(tally, opts):
 
 @suite("interop")
 def interop(tally, opts):
-    pytest_suite(tally, "tests/interop", opts, ["-n", "2", "--dist", "loadfile"], 900)
+    pytest_suite(tally, "tests/interop", opts, ["-m", "not long", "-n", "2", "--dist", "loadfile"], 900)
+
+
+@suite("interop (long)")
+def interop_long(tally, opts):
+    pytest_suite(tally, "tests/interop", opts, ["-m", "long"], 3600)
 
 
 def make(*args):
@@ -407,7 +412,7 @@ SUITES = {
     "unit": [unit], "sim": [sim], "tidy": [tidy], "cluster": [cluster], "interop": [interop],
     "test": [unit, tidy, sim, cluster],
     "test-all": [sanitized("address", 3), sanitized("thread", 5), fuzz_smoke, bench_smoke, cluster_slow, interop],
-    "long": [sim_long, fuzz_long, cluster_slow, cluster_long],
+    "long": [sim_long, fuzz_long, cluster_slow, cluster_long, interop_long],
     "bench": [bench], "fuzz-build": [fuzz_build],
 }
 
