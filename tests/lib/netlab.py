@@ -25,7 +25,7 @@ TCP, SYN, ACK = 6, 0x02, 0x10
 
 def why_not():
     """What is missing for a lab, in a word, or None."""
-    if not all(map(shutil.which, ("ip", "unshare", "nsenter"))):
+    if not all(map(shutil.which, ("ip", "unshare", "nsenter", "setpriv"))):
         return "iproute2 and util-linux"
     script = "ip tuntap add dev t0 mode tun && ip link set t0 up && unshare -n true"
     if subprocess.run([*REEXEC, "sh", "-c", script], capture_output=True, check=False).returncode:
@@ -69,8 +69,8 @@ class Host:
             raise OSError(ctypes.get_errno(), "setns")
 
     def popen(self, args, **kw):
-        """subprocess.Popen of a program on this host."""
-        return subprocess.Popen(["nsenter", f"--net=/proc/self/fd/{self.ns}", *args], pass_fds=(self.ns,), **kw)
+        """subprocess.Popen of a program on this host. It ends with the thread that calls this."""
+        return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/proc/self/fd/{self.ns}", *args], pass_fds=(self.ns,), **kw)
 
 
 class Lab:
