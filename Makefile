@@ -7,7 +7,7 @@
 #   make long            the long forms of simulations, kills and fuzzing (hours)
 #   make unit|sim|cluster|tidy        one suite alone; unit takes T=module or T=module/test_x
 #   make bench           the ratios of the README's table
-#   make fuzz            build the fuzz targets with libFuzzer (clang)
+#   make fuzz            build the fuzz targets with libFuzzer (clang-14, libclang-rt-14-dev)
 #   make reference       docs/reference.md, from what the binaries print
 #   make deps            install what is missing (scripts/install-deps)
 #   make format          clang-format over the tree

@@ -343,6 +343,12 @@ class Fuzzer:
         clang = shutil.which("clang-14") or shutil.which("clang")
         if not clang or not shutil.which(clang.replace("clang", "clang++")):
             return None
+        with tempfile.TemporaryDirectory() as tmp:
+            source = os.path.join(tmp, "t.c")
+            with open(source, "w", encoding="ascii") as f:
+                f.write("int LLVMFuzzerTestOneInput(void);\nint LLVMFuzzerTestOneInput(void) { return 0; }\n")
+            if run([clang, "-fsanitize=fuzzer,address", "-o", os.path.join(tmp, "t"), source], 60)[0]:
+                return None
         return make(f"CC={clang}", f"CXX={clang.replace('clang', 'clang++')}", f"BUILD={self.folder}",
                     f"CFLAGS={self.compile_flags}", f"CXXFLAGS={self.compile_flags}", f"LDFLAGS={self.link_flags}",
                     f"OPT={self.opt}", "fuzz-link")
