@@ -522,7 +522,7 @@ static void bad_labels_are_refused_by_reason(void **state)
     refused_with(DISCARD_INVALID_LABELS, ERR_INVAL, "__name__");
     struct label many[31];
     for (size_t i = 0; i < 31; i++)
-        many[i] = (struct label){str_of("abcdefghijklmnopqrstuvwxyzABCDEFG" + i, 1), STR("x")};
+        many[i] = (struct label){str_of(&"abcdefghijklmnopqrstuvwxyzABCDEFG"[i], 1), STR("x")};
     assert_int_equal(ingest_profile(&in, raw, many, 31, &result, &error), ERR_INVAL);
     refused_with(DISCARD_MAX_LABEL_NAMES, ERR_INVAL, "32 labels");
 }

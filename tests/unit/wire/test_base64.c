@@ -67,8 +67,7 @@ static void text_that_is_no_base64_is_refused(void **state)
                          "Zm9vYh",
                          "Zg==Zg==",
                          "Zm9v!",
-                         "\xc3\xa9"
-                         "aa"};
+                         "\303\251aa"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         uint8_t out[64];
         size_t n;
