@@ -108,7 +108,8 @@ enum tls_state tls_session_state(const struct tls_session *s);
 void tls_session_settle(struct tls_session *s);
 
 /* Decrypt at most `size` bytes into `out`; returns how many. 0: nothing more until bytes are fed,
- * or the state has changed. For sessions that are TLS_UP. */
+ * or the state has changed. A peer that wants to negotiate anew has failed, as with Go. For
+ * sessions that are TLS_UP. */
 size_t tls_session_read(struct tls_session *s, void *out, size_t size);
 
 /* Encrypt bytes; they are in tls_session_out() then. For sessions that are TLS_UP or TLS_ENDED.

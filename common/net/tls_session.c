@@ -216,7 +216,16 @@ size_t tls_session_read(struct tls_session *s, void *out, size_t size)
 {
     if (s->state != TLS_UP)
         return 0;
+    size_t unsent = s->out.size;
     int rc = mbedtls_ssl_read(&s->ssl, out, size);
+    bool fine = rc > 0 || rc == MBEDTLS_ERR_SSL_WANT_READ;
+    if (fine && s->out.size > unsent) {
+        /* Reading has answered: mbedTLS says no to a negotiation as often as it is asked. */
+        s->state = TLS_FAILED;
+        (void)snprintf(s->error, sizeof s->error,
+                       "the peer wants to negotiate anew, which is not done here");
+        return 0;
+    }
     if (rc > 0)
         return (size_t)rc;
     if (rc == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)

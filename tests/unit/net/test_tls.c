@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "net/tls_core.h"
+#include "net/tls_priv.h"
 
 static struct rng rng;
 static struct cert ca, other_ca, node;
@@ -593,6 +594,27 @@ static void what_comes_behind_the_end_is_dropped(void **state)
     end(&p);
 }
 
+/* Each wish would be answered by an alert: a peer could have us answer without end. */
+static void a_peer_that_wants_to_negotiate_anew_is_refused(void **state)
+{
+    (void)state;
+    struct tls_config c = plain_config();
+    struct pair p = {.ct = make_tls(&c, &ca, &node), .st = make_tls(&c, &ca, &node)};
+    uint8_t got[16];
+    mbedtls_ssl_conf_renegotiation(&tls_current(p.ct)->client, MBEDTLS_SSL_RENEGOTIATION_ENABLED);
+    call(&p, "10.1.2.3");
+    assert_int_equal(tls_session_state(p.s), TLS_UP);
+    /* The session begins with mbedTLS's own. */
+    (void)mbedtls_ssl_renegotiate((mbedtls_ssl_context *)(void *)p.c);
+    assert_true(tls_session_out(p.c)->size > 0);
+    assert_int_equal(tls_session_feed(p.s, buf_view(tls_session_out(p.c))), 0);
+    assert_int_equal(tls_session_read(p.s, got, sizeof got), 0);
+    assert_int_equal(tls_session_state(p.s), TLS_FAILED);
+    assert_non_null(strstr(tls_session_error(p.s), "negotiate anew"));
+    assert_true(tls_session_out(p.s)->size > 0); /* the alert */
+    end(&p);
+}
+
 static void files_that_cannot_be_used_are_named_at_the_start(void **state)
 {
     (void)state;
@@ -657,6 +679,7 @@ int main(void)
         cmocka_unit_test(files_that_change_are_read_again_and_broken_ones_are_not_used),
         cmocka_unit_test(files_that_could_not_be_read_are_tried_again),
         cmocka_unit_test(what_comes_behind_the_end_is_dropped),
+        cmocka_unit_test(a_peer_that_wants_to_negotiate_anew_is_refused),
         cmocka_unit_test(files_that_cannot_be_used_are_named_at_the_start),
         cmocka_unit_test(without_memory_nothing_is_made),
     };
