@@ -356,7 +356,7 @@ static struct receive *find_same(struct receive *const *old, size_t count, struc
 {
     for (size_t i = 0; i < count && port != 0; i++) {
         const struct http_server_config *c = http_server_config_of(old[i]->http);
-        if (str_eq(c->address, address) && c->port == port &&
+        if (str_eq(c->address, address) && http_server_addr(old[i]->http).port == port &&
             http_server_threads(old[i]->http) == threads)
             return old[i];
     }
