@@ -1,5 +1,5 @@
-/* What an /ingest's query makes of a request that goes on, from any bytes: the name, then (NUL, key,
- * NUL, value)*. What goes on as `name` must be read as the same labels by the next proxy. */
+/* What an /ingest's query makes of a request that goes on, from any bytes: the name, then (NUL,
+ * key, NUL, value)*. What goes on as `name` must be read as the same labels by the next proxy. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -30,8 +30,10 @@ static void forward(struct labels set, const struct http_field *params, size_t c
         !str_starts_with(out.target, STR("/ingest?")) || str_find(out.target, ' ') != SIZE_MAX)
         abort();
     labelset_put_name(sent, &name);
-    /* Not every service_name is an application's name too: the next one refuses it then. */
-    if (name.error == 0 && labelset_of_name(buf_view(&name), a, &again, NULL) == 0)
+    /* Not every service_name is an application's name too: the next one refuses it, or, since the
+     * format knows no quotes, takes a { in it for the beginning of the labels. */
+    bool plain = str_find(labels_get(sent, LABEL_NAME), '{') == SIZE_MAX;
+    if (plain && name.error == 0 && labelset_of_name(buf_view(&name), a, &again, NULL) == 0)
         for (size_t i = 0; i < sent.count; i++)
             if (!str_eq(sent.items[i].name, STR("app_name")) && /* the next one sets its own */
                 !str_eq(labels_get(again, sent.items[i].name), sent.items[i].value))
