@@ -19,6 +19,8 @@ struct tcp_listener {
     size_t conns, conns_max;
     uint64_t rejected;
     unsigned refs; /* its handle, and one a connection */
+    uv_tcp_t spare; /* takes who is turned away for lack of memory, */
+    bool turning_away, more; /* one now, and another one waits for that */
 };
 
 struct tcp_out {
@@ -263,12 +265,41 @@ void tcp_set_user(struct tcp_conn *c, const struct tcp_events *events, void *arg
     c->arg = arg;
 }
 
+static void turn_away(struct tcp_listener *s);
+
+static void on_spare_closed(uv_handle_t *h)
+{
+    struct tcp_listener *s = h->data;
+    s->turning_away = false;
+    if (s->more && !uv_is_closing((uv_handle_t *)&s->uv))
+        turn_away(s);
+    listener_unref(s);
+}
+
+/* Who is not accepted keeps libuv from listening on: accept without taking memory, and close. */
+static void turn_away(struct tcp_listener *s)
+{
+    s->more = s->turning_away;
+    if (s->turning_away || uv_tcp_init(loop_uv(s->loop), &s->spare) != 0)
+        return;
+    s->turning_away = true;
+    s->spare.data = s;
+    s->refs++;
+    (void)uv_accept((uv_stream_t *)&s->uv, (uv_stream_t *)&s->spare);
+    uv_close((uv_handle_t *)&s->spare, on_spare_closed);
+}
+
 static void on_incoming(uv_stream_t *stream, int status)
 {
     struct tcp_listener *s = stream->data;
     struct tcp_conn *c;
-    if (status != 0 || conn_new(&c, s->loop) != 0) {
+    if (status != 0) {
         s->rejected++;
+        return;
+    }
+    if (conn_new(&c, s->loop) != 0) {
+        s->rejected++;
+        turn_away(s);
         return;
     }
     c->silent = true; /* until somebody takes it */

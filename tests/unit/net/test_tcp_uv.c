@@ -300,6 +300,25 @@ static void no_memory_is_an_error_and_nothing_is_called_back(void **state)
     assert_int_equal(s.ends, 0);
 }
 
+static void who_finds_no_memory_is_turned_away_and_the_next_one_is_not(void **state)
+{
+    struct world *w = *state;
+    for (unsigned i = 1; i <= 3; i++) {
+        w->client.ends = 0;
+        call(w);
+        mem_fail_at(1);
+        UNTIL(w, w->client.ends == 1);
+        assert_int_equal(mem_fail_pending(), 0);
+        mem_fail_at(0);
+        assert_int_equal(tcp_listener_rejected(w->listener), i);
+        assert_null(w->server.conn);
+    }
+    w->client.ends = 0;
+    call(w);
+    UNTIL(w, w->server.conn != NULL);
+    assert_int_equal(tcp_listener_conns(w->listener), 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -314,6 +333,7 @@ int main(void)
         T(a_taken_port_is_said_by_name),
         T(version_six_works_where_the_host_has_it),
         T(no_memory_is_an_error_and_nothing_is_called_back),
+        T(who_finds_no_memory_is_turned_away_and_the_next_one_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
