@@ -22,7 +22,7 @@ func hotFunctionInGo(n int) int {
 func main() {
 	runtime.SetMutexProfileFraction(5)
 	p, err := pyroscope.Start(pyroscope.Config{
-		ApplicationName: "sdk.go",
+		ApplicationName: os.Args[2],
 		ServerAddress:   os.Args[1],
 		UploadRate:      time.Second,
 		Tags:            map[string]string{"region": "here"},

@@ -8,7 +8,7 @@ function hotFunctionInNode(n) {
 }
 
 Pyroscope.init({
-  appName: 'sdk.node',
+  appName: process.argv[3],
   serverAddress: process.argv[2],
   tags: { region: 'here' },
   flushIntervalMs: 1000,

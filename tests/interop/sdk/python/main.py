@@ -13,7 +13,7 @@ def hot_function_in_python(n):
     return total
 
 
-pyroscope.configure(application_name="sdk.python", server_address=sys.argv[1], tags={"region": "here"},
+pyroscope.configure(application_name=sys.argv[2], server_address=sys.argv[1], tags={"region": "here"},
                     sample_rate=100, oncpu=True)
 end = time.time() + 13
 while time.time() < end:
