@@ -145,6 +145,13 @@ static void on_timer_closed(uv_handle_t *h)
     client_unref(h->data);
 }
 
+static void sock_end(struct sock *s)
+{
+    s->client->socks[s->fd] = NULL;
+    uv_poll_stop(&s->poll);
+    uv_close((uv_handle_t *)&s->poll, on_socket_closed);
+}
+
 static int sock_new(struct http_client *c, curl_socket_t fd, bool ours)
 {
     size_t want = (size_t)fd + 1;
@@ -157,7 +164,8 @@ static int sock_new(struct http_client *c, curl_socket_t fd, bool ours)
         c->socks = grown;
         c->sock_count = want;
     }
-    ASSERT(c->socks[fd] == NULL);
+    if (c->socks[fd] != NULL) /* one that was not ours, and ended without a word */
+        sock_end(c->socks[fd]);
     struct sock *s = mem_zalloc(sizeof *s);
     if (s == NULL || uv_poll_init_socket(loop_uv(c->loop), &s->poll, fd) != 0) {
         mem_free(s);
@@ -171,13 +179,6 @@ static int sock_new(struct http_client *c, curl_socket_t fd, bool ours)
     c->refs++;
     c->socks[fd] = s;
     return 0;
-}
-
-static void sock_end(struct sock *s)
-{
-    s->client->socks[s->fd] = NULL;
-    uv_poll_stop(&s->poll);
-    uv_close((uv_handle_t *)&s->poll, on_socket_closed);
 }
 
 /* curl opens a connection. */
