@@ -36,9 +36,10 @@ int64_t node_wall_ns(void)
 
 /* --- building -------------------------------------------------------------------------------- */
 
-static int build_loops(struct node *n, struct err *err)
+static int build_loops(struct node *n, const struct http_client_config *special, struct err *err)
 {
-    struct http_client_config client = {.user_agent = "emberring"};
+    const struct http_client_config usual = {.user_agent = "emberring"};
+    const struct http_client_config *client = special != NULL ? special : &usual;
     unsigned workers = n->server.workers;
     if (workers == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -46,14 +47,14 @@ static int build_loops(struct node *n, struct err *err)
     }
     int rc = loop_init(&n->main, "main", err);
     if (rc == 0)
-        rc = http_client_init(&n->main_client, n->main, &client, err);
+        rc = http_client_init(&n->main_client, n->main, client, err);
     for (unsigned i = 0; rc == 0 && i < n->server.http_threads; i++) {
         char name[16];
         (void)snprintf(name, sizeof name, "http-%u", i);
         rc = loop_init(&n->threads[i], name, err);
         if (rc == 0) {
             n->thread_count++;
-            rc = http_client_init(&n->clients[i], n->threads[i], &client, err);
+            rc = http_client_init(&n->clients[i], n->threads[i], client, err);
         }
     }
     if (rc == 0)
@@ -143,7 +144,7 @@ int node_init(struct node **out, const struct node_role *role, int argc, char **
              LOG_I("pid", getpid()));
     int rc = metrics_init(&n->metrics, n->server.metrics_namespace, &err);
     if (rc == 0)
-        rc = build_loops(n, &err);
+        rc = build_loops(n, role->client, &err);
     if (rc == 0)
         rc = build_server(n, &err);
     if (rc == 0 && (!role->observer || n->gossip_settings.join.count > 0))

@@ -25,6 +25,7 @@
 
 struct conf;
 struct gossip;
+struct http_client_config;
 struct http_client;
 struct http_server;
 struct loop;
@@ -77,6 +78,7 @@ struct node_role {
     bool observer;         /* gossips, and watches the rings, only with -memberlist.join */
     bool own_file;         /* -config.file is the role's to read: node->config_file */
     bool components;       /* it has a page /components */
+    const struct http_client_config *client; /* of its HTTP clients; NULL: the defaults */
 };
 
 struct node {

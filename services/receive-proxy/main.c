@@ -13,7 +13,8 @@ int main(int argc, char **argv)
                              .http_port = "12345",
                              .observer = true,
                              .own_file = true,
-                             .components = true};
+                             .components = true,
+                             .client = &proxy_client_config};
     struct node *node = NULL;
     struct proxy *proxy = NULL;
     struct err err = {0};

@@ -27,6 +27,11 @@ enum {
     LOOK_MS = 2000,
 };
 
+const struct http_client_config proxy_client_config = {.user_agent = "emberring",
+                                                       .connections_per_host = 256,
+                                                       .idle_max = 512,
+                                                       .connect_ms = 10000};
+
 struct load_metrics {
     struct gauge *good, *good_at;
 };
@@ -99,7 +104,6 @@ static int register_metrics(struct proxy *p, struct err *err)
 static int make_threads(struct proxy *p, struct err *err)
 {
     struct node *n = p->node;
-    struct http_client_config client = {.user_agent = "emberring"};
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < n->thread_count; i++) {
         rc = flow_thread_init(&p->threads[i], n->threads[i], n->clients[i], i);
@@ -109,7 +113,7 @@ static int make_threads(struct proxy *p, struct err *err)
         return err_set(err, rc, "no memory for threads");
     rc = loop_init(&p->queue_loop, "queues", err);
     if (rc == 0)
-        rc = http_client_init(&p->queue_client, p->queue_loop, &client, err);
+        rc = http_client_init(&p->queue_client, p->queue_loop, &proxy_client_config, err);
     if (rc != 0)
         return rc;
     rc = flow_thread_init(&p->queue_thread, p->queue_loop, p->queue_client, p->thread_count);
