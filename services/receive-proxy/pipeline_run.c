@@ -376,11 +376,6 @@ static int start_new(struct pipeline *p, struct plan *plan, struct err *err)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < plan->count; i++) {
         struct part *part = &plan->parts[i];
-        if (part->receiver != NULL && !part->kept && write_is(part->receiver))
-            rc = write_start(part->receiver, err);
-    }
-    for (size_t i = 0; rc == 0 && i < plan->count; i++) {
-        struct part *part = &plan->parts[i];
         if (part->listener == NULL || part->started)
             continue;
         rc = receive_start(part->listener, err);
@@ -388,6 +383,12 @@ static int start_new(struct pipeline *p, struct plan *plan, struct err *err)
         struct part *before = find_id(p->now, str_c(part->node->id));
         if (rc != 0 && before != NULL)
             mark(before, str_c(err->msg));
+    }
+    /* Queues are handed over last: nothing is sent to receivers of a configuration that fails. */
+    for (size_t i = 0; rc == 0 && i < plan->count; i++) {
+        struct part *part = &plan->parts[i];
+        if (part->receiver != NULL && !part->kept && write_is(part->receiver))
+            rc = write_start(part->receiver, err);
     }
     return rc;
 }

@@ -95,6 +95,7 @@ struct pile {
 /* What a component holds. */
 struct queue {
     struct pile *pile;
+    uint64_t max_bytes, max_age_ms; /* from when it is attached on */
     struct loop_work closing;
 };
 
@@ -547,7 +548,6 @@ static void do_open(void *arg)
         struct pile *q = LIST_ITEM(at, struct pile, link);
         bool same = str_eq(str_c(q->id), o->id), there = str_eq(str_c(q->dir), o->dir);
         if (same && there) {
-            spool_limit(q->spool, o->max_bytes, o->max_age_ms);
             *o->out = q;
         } else if (there && q->durable) {
             o->rc = err_set(o->err, ERR_EXIST, "queue in %s: %s has it", q->dir, q->id);
@@ -576,6 +576,8 @@ int queue_open(struct queue **out, struct queues *qs, struct str id, struct str 
         o.rc = err_set(err, ERR_INVAL, "queue: max_bytes is not a size");
     if (o.rc == 0)
         loop_call(qs->thread->loop, do_open, &o);
+    q->max_bytes = o.max_bytes;
+    q->max_age_ms = o.max_age_ms;
     if (o.rc == 0)
         *out = q;
     else
@@ -597,7 +599,7 @@ void queue_release(struct queue *q)
 }
 
 struct attaching {
-    struct pile *pile;
+    const struct queue *queue;
     struct endpoint *const *endpoints;
     size_t count;
     int rc;
@@ -606,7 +608,7 @@ struct attaching {
 static void do_attach(void *arg)
 {
     struct attaching *a = arg;
-    struct pile *q = a->pile;
+    struct pile *q = a->queue->pile;
     struct lane *lanes = mem_calloc(a->count + 1, sizeof *lanes);
     if (lanes == NULL) {
         a->rc = ERR_NOMEM;
@@ -617,12 +619,13 @@ static void do_attach(void *arg)
     drop_lanes(q);
     q->lanes = lanes;
     q->lane_count = a->count;
+    spool_limit(q->spool, a->queue->max_bytes, a->queue->max_age_ms);
     pump(q);
 }
 
 int queue_attach(struct queue *q, struct endpoint *const *endpoints, size_t count)
 {
-    struct attaching a = {.pile = q->pile, .endpoints = endpoints, .count = count};
+    struct attaching a = {.queue = q, .endpoints = endpoints, .count = count};
     loop_call(q->pile->owner->thread->loop, do_attach, &a);
     return a.rc;
 }

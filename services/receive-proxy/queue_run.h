@@ -60,8 +60,9 @@ void queues_free(struct queues **q);
 
 struct queue;
 
-/* The queue of a component: the one that is there for that id and directory, with the new
- * limits, or a new one. *out is a handle of its own. Any thread. Errors as spool_init(). */
+/* The queue of a component: the one that is there for that id and directory, which gets the new
+ * limits by queue_attach(), or a new one. *out is a handle of its own. Any thread. Errors as
+ * spool_init(). */
 int queue_open(struct queue **out, struct queues *qs, struct str id, struct str path,
                const struct set_queue *settings, struct err *err);
 

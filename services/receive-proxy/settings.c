@@ -339,9 +339,14 @@ void set_put_url(struct str url, struct buf *out)
 
 int set_endpoint_check(const struct set_endpoint *s, struct err *err)
 {
-    if (!str_starts_with(s->url, STR("http://")) && !str_starts_with(s->url, STR("https://")))
-        return err_set(err, ERR_INVAL, "url \"%.*s\" is not an http:// or https:// URL",
-                       STR_ARG(str_head(s->url, 100)));
+    if (!str_starts_with(s->url, STR("http://")) && !str_starts_with(s->url, STR("https://"))) {
+        struct buf shown = {0};
+        set_put_url(s->url, &shown);
+        err_set(err, ERR_INVAL, "url \"%.*s\" is not an http:// or https:// URL",
+                STR_ARG(str_head(buf_view(&shown), 100)));
+        buf_reset(&shown);
+        return ERR_INVAL;
+    }
     if (s->url.len > TEXT_MAX)
         return err_set(err, ERR_INVAL, "url is too long");
     for (size_t i = 0; i < s->url.len; i++)

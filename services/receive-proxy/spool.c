@@ -383,6 +383,8 @@ void spool_again(struct spool *s, struct spool_item *item)
     item->busy = false;
     list_remove(&item->by_lane);
     list_push_back(&lane_of(s, item->key, false)->items, &item->by_lane);
+    if (s->log == NULL)
+        make_room(s, 0); /* while it was busy, others may have had to stay too */
 }
 
 void spool_expire(struct spool *s, wall_ms now)

@@ -87,7 +87,7 @@ int spool_read(struct spool *s, const struct spool_item *item, struct buf *bytes
                struct arena *a, struct outgoing *out);
 
 /* A busy item is sent (or of no use), or shall be tried again: behind the others of its lane, so
- * that one which a receiver cannot digest holds up nobody. */
+ * that one which a receiver cannot digest holds up nobody; the item may be gone then. */
 void spool_done(struct spool *s, struct spool_item *item);
 void spool_again(struct spool *s, struct spool_item *item);
 

@@ -260,6 +260,26 @@ static void a_new_configuration_goes_on_with_what_waits(void **state)
     WORLD_UNTIL(w, counter_of(w->queue_metrics.sent, NULL) == 1);
 }
 
+static void a_configuration_that_does_not_take_over_changes_no_limit(void **state)
+{
+    struct world *w = *state;
+    struct receiver *never = NULL;
+    peer_down(&w->peers[0]);
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "a")->kept, 1);
+    w->settings.queue.max_bytes = STR("900"); /* one of them */
+    assert_int_equal(write_init(&never, &w->settings, STR("pyroscope.write.x"), STR("/"),
+                                &w->write, NULL),
+                     0);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "b")->kept, 1);
+    assert_true(gauge_of(w, w->queue_metrics.items) == 2);
+    assert_int_equal(write_start(never, NULL), 0); /* now it does */
+    world_ask(w, FLOW_PUSH, "c");
+    WORLD_UNTIL(w, counter_of(w->queue_metrics.dropped, "full") > 0);
+    receiver_release(never);
+    peer_up(&w->peers[0]);
+}
+
 static void what_a_component_leaves_behind_is_still_sent(void **state)
 {
     struct world *w = *state;
@@ -380,6 +400,7 @@ int main(void)
         TEST(a_disk_that_fails_is_no_promise),
         TEST(a_sync_that_fails_is_no_promise_either),
         TEST(a_new_configuration_goes_on_with_what_waits),
+        TEST(a_configuration_that_does_not_take_over_changes_no_limit),
         TEST(what_a_component_leaves_behind_is_still_sent),
         TEST(at_the_end_what_waits_in_memory_is_tried_once_more),
         TEST(who_is_down_at_the_end_is_given_up_and_the_loss_is_told),
