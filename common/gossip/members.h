@@ -81,7 +81,6 @@ void members_free(struct members **m); /* NULL-safe; leaves *m NULL */
 /* Apply a message. Stale, foreign and invalid ones change nothing. ERR_NOMEM: nothing changed,
  * or the change was not announced. */
 int members_on_alive(struct members *m, const struct msg_alive *a, mono_ms now);
-
 int members_on_suspect(struct members *m, const struct msg_accuse *s, mono_ms now);
 int members_on_dead(struct members *m, const struct msg_accuse *d, mono_ms now);
 
@@ -98,7 +97,8 @@ void members_answered_at(struct members *m, const struct gossip_addr *addr);
 /* Somebody says that our name is at another address: another process has it, or it is our own
  * former life, not yet known to be dead. Others hold on to whom they knew first, so one of the two
  * stays outside for as long as both live. With `rename` the one that started within the last
- * minute, or else the one with the higher address, takes a name of its own: its old one with a
+ * minute, or else the one with the higher address, or else, if it stays nonetheless (it is a dskit
+ * process and cannot), the other after ten minutes takes a name of its own: its old one with a
  * random suffix, as dskit's randomized names have it. It says that the old one has left, which
  * lets all who took us for its bearer take the other, as soon as that one contradicts; a former
  * life cannot, and is forgotten. True when we did. `incarnation` is the one that the other is

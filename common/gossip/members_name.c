@@ -66,12 +66,16 @@ bool members_on_namesake(struct members *m, const struct gossip_addr *other, uin
     uint8_t ours[16], theirs[16];
     const struct gossip_addr *self = &m->self->addr;
     member_log_conflict(m, m->self, other, now);
+    if (m->stats.own_conflicts == 1 || now - m->namesake_last > NAMESAKE_MS)
+        m->namesake_since = now;
+    m->namesake_last = now;
     if (!m->cfg.rename || m->leaving || m->renames == RENAMES_MAX || now < m->next_rename)
         return false;
     gossip_addr_key(self, ours);
     gossip_addr_key(other, theirs);
     int order = memcmp(ours, theirs, sizeof ours);
-    if (now - m->born >= YOUNG_MS && (order < 0 || (order == 0 && self->port < other->port)))
+    bool lower = order < 0 || (order == 0 && self->port < other->port);
+    if (lower && now - m->born >= YOUNG_MS && now - m->namesake_since < NAMESAKE_MS)
         return false;
     struct buf name = {.limit = MEMBER_NAME_MAX};
     buf_printf(&name, "%.*s-%08x", STR_ARG(m->base_name), rng_u32(m->rng));

@@ -13,6 +13,7 @@ enum {
     RENAME_EVERY_MS = 10000,
     FULL_REAP_MS = 1000,      /* between looks for places in a full table */
     FULL_LOG_MS = 60000,
+    NAMESAKE_MS = 600000,     /* a namesake that stays as long cannot take another name */
     YOUNG_MS = 60000,         /* a newcomer gives way to whoever had the name */
 };
 
@@ -36,6 +37,7 @@ struct members {
     struct member *self;
     bool leaving;
     mono_ms born, next_rename;
+    mono_ms namesake_since, namesake_last; /* when we heard of one, again and again */
     struct str base_name;           /* ours, as configured; borrowed from one of the two below */
     struct msg_accuse former[RENAMES_MAX]; /* farewells to names that we had; names owned, since
                                               others borrow them */

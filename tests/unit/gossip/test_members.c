@@ -226,6 +226,11 @@ static void of_two_old_ones_the_higher_address_gives_way(void **state)
     assert_false(str_eq(members_self(high)->name, STR("self")));
     assert_int_equal(members_stats(low)->own_conflicts, 1);
     assert_int_equal(members_count(low), 1);
+    hear_of_namesake(low, 9, 1, 800000); /* once more, long after, is another matter */
+    hear_of_namesake(low, 9, 1, 1399999);
+    assert_true(str_eq(members_self(low)->name, STR("self")));
+    hear_of_namesake(low, 9, 1, 1400000); /* the other cannot, it seems */
+    assert_false(str_eq(members_self(low)->name, STR("self")));
     members_free(&low);
     members_free(&high);
 }
