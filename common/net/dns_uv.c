@@ -416,6 +416,8 @@ static int ask(struct dns *d, struct str name, const enum dns_type *types, unsig
     memcpy(text, name.data, name.len);
     text[name.len] = '\0';
     *q = (struct dns_query){.dns = d, .fn = fn, .arg = arg, .waiting = 1};
+    if (list_is_empty(&d->open)) /* else it runs: who asks on and on must not put it off */
+        loop_timer_start(d->tick, TICK_MS, TICK_MS);
     d->count++;
     list_push_back(&d->open, &q->link);
     struct channel *c = channel_now(d);
@@ -430,7 +432,6 @@ static int ask(struct dns *d, struct str name, const enum dns_type *types, unsig
             ares_search(c->ares, text, 1, (int)types[i], on_answer, &q->parts[i]);
         }
     }
-    loop_timer_start(d->tick, TICK_MS, TICK_MS);
     if (out != NULL)
         *out = q;
     if (--q->waiting == 0) /* answers may have come from inside */

@@ -442,6 +442,28 @@ static void servfail_refused_and_silence_are_failures(void **state)
     dns_free(&d);
 }
 
+static void who_asks_on_and_on_does_not_put_off_the_time_outs(void **state)
+{
+    (void)state;
+    static struct came all[300];
+    char text[32];
+    uint16_t port;
+    size_t asked = 0;
+    int fd = udp_socket(&port);
+    (void)snprintf(text, sizeof text, "127.0.0.1:%u", (unsigned)port);
+    struct dns *d = resolver(text);
+    for (; asked < 300 && !all[0].done; asked++) {
+        assert_int_equal(dns_host(d, STR("silent.test."), on_result, &all[asked], NULL), 0);
+        loop_turn(loop, 10);
+    }
+    assert_true(all[0].done);
+    assert_int_equal(all[0].code, ERR_TIMEOUT);
+    dns_free(&d);
+    close(fd);
+    for (size_t i = 0; i < asked; i++)
+        reset(&all[i]);
+}
+
 static void a_second_server_is_asked_when_the_first_fails(void **state)
 {
     (void)state;
@@ -565,6 +587,7 @@ int main(void)
         cmocka_unit_test(answers_change_with_the_server),
         cmocka_unit_test(a_changed_resolv_conf_is_read_again),
         cmocka_unit_test(servfail_refused_and_silence_are_failures),
+        cmocka_unit_test(who_asks_on_and_on_does_not_put_off_the_time_outs),
         cmocka_unit_test(a_second_server_is_asked_when_the_first_fails),
         cmocka_unit_test(what_is_cancelled_or_freed_calls_nobody),
         cmocka_unit_test(bad_names_and_servers_are_refused_and_queries_are_bounded),
