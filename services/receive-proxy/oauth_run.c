@@ -1,6 +1,9 @@
-/* receive-proxy/oauth_run.c - one slot a thread: a token, or a fetch and those who wait for it. */
+/* receive-proxy/oauth_run.c - one slot a thread: a token, or a fetch and those who wait for it. What
+ * one thread has fetched the others take, so that a fetch each happens only when all begin at once.
+ */
 #include "oauth_run.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -29,6 +32,9 @@ struct oauth {
     struct way *way;
     char *id, *url;
     struct buf form; /* grant_type, scope, endpoint_params */
+    pthread_mutex_t lock; /* of the two below: what a thread fetched last, for all */
+    struct buf token;
+    mono_ms good_until;
     struct slot slots[FLOW_THREADS_MAX];
 };
 
@@ -47,6 +53,7 @@ int oauth_init(struct oauth **out, const struct set_oauth2 *s, struct err *err)
     struct oauth *o = mem_zalloc(sizeof *o);
     if (o == NULL)
         return err_set(err, ERR_NOMEM, "no memory for oauth2");
+    pthread_mutex_init(&o->lock, NULL);
     for (size_t i = 0; i < FLOW_THREADS_MAX; i++) {
         o->slots[i].owner = o;
         list_init(&o->slots[i].waiting);
@@ -92,6 +99,8 @@ void oauth_free(struct oauth **op)
     mem_free(o->id);
     mem_free(o->url);
     buf_reset(&o->form);
+    buf_reset(&o->token);
+    pthread_mutex_destroy(&o->lock);
     mem_free(o);
     *op = NULL;
 }
@@ -119,6 +128,37 @@ static void tell(struct slot *s, const char *error)
     buf_reset(&token);
 }
 
+static void copy_token(struct buf *to, mono_ms *to_until, const struct buf *from, mono_ms until)
+{
+    buf_reset(to);
+    buf_str(to, buf_view(from));
+    *to_until = to->error == 0 ? until : 0;
+}
+
+/* Let the other threads have it. */
+static void give_token(const struct slot *s)
+{
+    struct oauth *o = s->owner;
+    pthread_mutex_lock(&o->lock);
+    copy_token(&o->token, &o->good_until, &s->token, s->good_until);
+    pthread_mutex_unlock(&o->lock);
+}
+
+/* Take another thread's. */
+static void take_token(struct slot *s, mono_ms now)
+{
+    struct oauth *o = s->owner;
+    pthread_mutex_lock(&o->lock);
+    if (o->token.size > 0 && now < o->good_until)
+        copy_token(&s->token, &s->good_until, &o->token, o->good_until);
+    pthread_mutex_unlock(&o->lock);
+}
+
+static bool is_good(const struct slot *s, mono_ms now)
+{
+    return s->token.size > 0 && s->token.error == 0 && now < s->good_until;
+}
+
 static int read_token(struct slot *s, struct str json, struct err *err)
 {
     struct arena *a = NULL;
@@ -141,6 +181,8 @@ static int read_token(struct slot *s, struct str json, struct err *err)
     }
     if (rc != 0)
         buf_reset(&s->token);
+    else
+        give_token(s);
     arena_free(&a);
     return rc;
 }
@@ -247,7 +289,10 @@ void oauth_get(struct oauth *o, const struct flow_thread *t, struct oauth_wait *
     struct err err = {0};
     s->thread = t;
     list_init(&w->link);
-    if (s->token.size > 0 && clock_mono_ms() < s->good_until) {
+    mono_ms now = clock_mono_ms();
+    if (!is_good(s, now) && list_is_empty(&s->waiting))
+        take_token(s, now);
+    if (is_good(s, now)) {
         struct arena *a = NULL;
         int rc = arena_init(&a, 256, NULL);
         struct str header = rc == 0 ? str_dup(a, buf_view(&s->token)) : (struct str){0};
@@ -266,5 +311,10 @@ void oauth_get(struct oauth *o, const struct flow_thread *t, struct oauth_wait *
 
 void oauth_forget(struct oauth *o, const struct flow_thread *t)
 {
-    o->slots[t->index].good_until = 0;
+    struct slot *s = &o->slots[t->index];
+    s->good_until = 0;
+    pthread_mutex_lock(&o->lock);
+    if (str_eq(buf_view(&o->token), buf_view(&s->token)))
+        o->good_until = 0;
+    pthread_mutex_unlock(&o->lock);
 }

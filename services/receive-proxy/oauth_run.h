@@ -1,5 +1,5 @@
 /* receive-proxy/oauth_run.h - tokens by OAuth2's client credentials (RFC 6749, 4.4): fetched
- * when one is wanted, kept until shortly before they expire, each thread its own.
+ * when one is wanted, kept until shortly before they expire, and shared by all threads.
  *
  * The client's id and secret go into the Authorization header; a token endpoint that refuses
  * that is asked once more with them in the body, as Go's oauth2 does, and from then on so.
@@ -35,7 +35,7 @@ void oauth_free(struct oauth **o);
 /* Have w->done called with a token, from inside when there is one. On the thread's loop. */
 void oauth_get(struct oauth *o, const struct flow_thread *t, struct oauth_wait *w);
 
-/* This thread's token was refused: the next one is fetched. */
+/* This thread's token was refused: the next one is another. */
 void oauth_forget(struct oauth *o, const struct flow_thread *t);
 
 #endif

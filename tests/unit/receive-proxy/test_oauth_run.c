@@ -58,6 +58,28 @@ static void many_requests_share_one_fetch(void **state)
                        STR("grant_type=client_credentials&scope=a%20b%20c&aud=x%26y")));
 }
 
+static void a_token_that_one_thread_fetched_serves_the_others(void **state)
+{
+    struct world *w = *state;
+    const struct flow_thread first = w->thread;
+    const struct peer_step refusal[] = {{.status = 401}};
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_INGEST, "p")->stored, 1);
+    w->thread = w->queue_thread;
+    assert_int_equal(world_ask(w, FLOW_INGEST, "p")->stored, 1);
+    assert_int_equal(w->peers[2].count, 1);
+    w->peers[2].usual.body = "{\"access_token\":\"t2\",\"expires_in\":3600}";
+    w->peers[0].script = refusal;
+    w->peers[0].script_count = 1;
+    assert_int_equal(world_ask(w, FLOW_INGEST, "p")->stored, 1);
+    assert_int_equal(w->peers[2].count, 2);
+    w->thread = first; /* it has the old one, which nobody takes any more */
+    w->peers[0].script = refusal;
+    w->peers[0].script_count = 1;
+    assert_int_equal(world_ask(w, FLOW_INGEST, "p")->stored, 1);
+    assert_int_equal(w->peers[2].count, 2);
+}
+
 static void an_endpoint_that_wants_the_secret_in_the_body_gets_it_there(void **state)
 {
     struct world *w = *state;
@@ -160,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(many_requests_share_one_fetch),
+        TEST(a_token_that_one_thread_fetched_serves_the_others),
         TEST(an_endpoint_that_wants_the_secret_in_the_body_gets_it_there),
         TEST(a_token_that_is_refused_is_fetched_anew),
         TEST(the_secret_follows_no_redirect),
