@@ -1,6 +1,8 @@
 /* receive-proxy/pipeline_run.c - from a graph of blocks to components that run. */
 #include "pipeline_run.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +38,10 @@ struct pipeline {
     const struct pipeline_world *world;
     struct alloy_component types[4];
     struct plan *now, *next; /* may be NULL */
-    _Atomic unsigned retiring;
-    _Atomic(bool) retired, over;
+    pthread_mutex_t lock; /* of the two below */
+    unsigned retiring;    /* listeners that have not ended */
+    bool retired;         /* there will be no more */
+    _Atomic(bool) over;
     char failure[REASON_MAX];
 };
 
@@ -83,6 +87,8 @@ int pipeline_check(const struct alloy_text *texts, size_t count, bool alloy,
 
 static struct part *find_node(const struct plan *plan, const struct alloy_node *node)
 {
+    if (node->index < plan->count && plan->parts[node->index].node == node)
+        return &plan->parts[node->index]; /* always, but where some could not be made */
     for (size_t i = 0; i < plan->count; i++)
         if (plan->parts[i].node == node)
             return &plan->parts[i];
@@ -99,13 +105,17 @@ static struct part *find_id(const struct plan *plan, struct str id)
 static void on_retired(void *arg)
 {
     struct pipeline *p = arg;
-    if (atomic_fetch_sub(&p->retiring, 1) == 1 && atomic_load(&p->retired))
+    pthread_mutex_lock(&p->lock);
+    if (--p->retiring == 0 && p->retired)
         atomic_store(&p->over, true);
+    pthread_mutex_unlock(&p->lock);
 }
 
 static void retire(struct pipeline *p, struct receive *r)
 {
-    atomic_fetch_add(&p->retiring, 1);
+    pthread_mutex_lock(&p->lock);
+    p->retiring++;
+    pthread_mutex_unlock(&p->lock);
     receive_retire(r, on_retired, p);
 }
 
@@ -216,6 +226,24 @@ static size_t list_listeners(const struct plan *plan, struct receive **out)
     return n;
 }
 
+/* Sockets that are taken over would let two listeners of one address go unnoticed. */
+static int check_address(const struct plan *plan, const struct part *part, struct err *err)
+{
+    char text[ADDR_TEXT_MAX];
+    struct addr at = receive_addr(part->listener);
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct part *other = &plan->parts[i];
+        struct addr theirs;
+        if (other == part || other->listener == NULL)
+            continue;
+        theirs = receive_addr(other->listener);
+        if (addr_eq(&at, &theirs))
+            return err_set(err, ERR_EXIST, "listen on %s: address already in use by %s",
+                           addr_text(&at, text), other->node->id);
+    }
+    return 0;
+}
+
 static int build_receive(struct pipeline *p, struct plan *plan, struct part *part,
                          struct err *err)
 {
@@ -229,7 +257,7 @@ static int build_receive(struct pipeline *p, struct plan *plan, struct part *par
         set_receive_same_server(s, before->node->args)) {
         part->listener = before->listener;
         part->kept = part->started = true;
-        return 0;
+        return check_address(plan, part, err);
     }
     struct receive **old = mem_calloc((p->now == NULL ? 0 : p->now->count) + 1, sizeof *old);
     if (old == NULL)
@@ -238,7 +266,7 @@ static int build_receive(struct pipeline *p, struct plan *plan, struct part *par
     rc = receive_init(&part->listener, s, id, STR("/"), part->next, old, count,
                       p->world->receive, err);
     mem_free(old);
-    return rc;
+    return rc == 0 ? check_address(plan, part, err) : rc;
 }
 
 static int build(void *arg, const struct alloy_node *node, struct err *err)
@@ -342,6 +370,7 @@ int pipeline_init(struct pipeline **out, const struct pipeline_world *world)
     if (p == NULL)
         return ERR_NOMEM;
     p->world = world;
+    pthread_mutex_init(&p->lock, NULL);
     list_types(p->types, world->alloy);
     *out = p;
     return 0;
@@ -430,14 +459,16 @@ const struct alloy_logging *pipeline_logging(const struct pipeline *p)
 
 void pipeline_retire(struct pipeline *p)
 {
-    atomic_fetch_add(&p->retiring, 1); /* until all have been told */
+    pthread_mutex_lock(&p->lock);
+    p->retiring++; /* until all have been told */
+    p->retired = true;
+    pthread_mutex_unlock(&p->lock);
     for (size_t i = 0; p->now != NULL && i < p->now->count; i++) {
         struct part *part = &p->now->parts[i];
         if (part->listener != NULL)
             retire(p, part->listener);
         part->listener = NULL;
     }
-    atomic_store(&p->retired, true);
     on_retired(p);
 }
 
@@ -453,6 +484,9 @@ void pipeline_free(struct pipeline **pp)
         return;
     plan_free(p, &p->next);
     plan_free(p, &p->now);
+    pthread_mutex_lock(&p->lock); /* the last listener has left it */
+    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_destroy(&p->lock);
     mem_free(p);
     *pp = NULL;
 }

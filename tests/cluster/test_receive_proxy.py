@@ -14,6 +14,7 @@ import requests
 
 from conftest import BIN
 from emberring import labels, pprof, push_request
+from test_dns import Dns
 from receive_proxy import Proxy, Recorder, free_port, headers_of, raw
 
 BINARY = os.path.join(BIN, "receive-proxy")
@@ -600,6 +601,37 @@ def test_a_stop_answers_what_it_began(proxy, recorder):
 
 
 # --- finding -----------------------------------------------------------------------------------
+
+@pytest.fixture
+def dns(tmp_path):
+    d = Dns(tmp_path)
+    yield d
+    d.stop()
+
+
+def test_receivers_behind_a_name_take_turns_and_one_that_refuses_is_passed_over(proxy, recorder, dns):
+    first = recorder(host="127.0.0.2")
+    second = recorder(host="127.0.0.3", port=first.port)
+    dns.change(receivers=["127.0.0.2", "127.0.0.3"])
+    dns.start()
+    p = proxy(config(f"http://dns+receivers.test:{first.port}/base", endpoint=FAST),
+              flags=[dns.flag, "-dns.refresh-interval=1s", "-dns.timeout=1s"])
+    for _ in range(10):
+        assert p.ingest()[0] == 200
+    assert len(first.requests) == 5 and len(second.requests) == 5
+    assert first.requests[0]["path"].startswith("/base/ingest")
+    first.stop()
+    for _ in range(6):
+        assert p.ingest()[0] == 200
+    assert len(second.requests) == 11
+    third = recorder(host="127.0.0.4", port=first.port)
+    dns.change(receivers=["127.0.0.4"])
+    until(lambda: p.ingest()[0] == 200 and third.requests)
+    before = len(second.requests)
+    for _ in range(3):
+        assert p.ingest()[0] == 200
+    assert len(second.requests) == before
+
 
 def test_the_distributors_are_found_in_the_ring(cluster, proxy):
     c = cluster("--distributors", "2", "--ingesters", "1", "--replication-factor", "1")

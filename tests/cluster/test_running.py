@@ -12,7 +12,7 @@ import requests
 from conftest import BIN, ROOT
 from emberring import labels, pprof
 
-ROLES = ["distributor", "ingester", "querier"]
+ROLES = ["distributor", "ingester", "querier", "receive-proxy"]
 
 
 def binary(role, *args, timeout=10):

@@ -19,8 +19,8 @@ class Recorder:
     answer(n, request) gives (status, headers, body), or None to hang; n counts from 0. `requests` holds
     dicts: method, path (with query), headers (list of pairs), body."""
 
-    def __init__(self, answer=None, ssl_context=None, port=0):
-        self.requests, self.lock = [], threading.Lock()
+    def __init__(self, answer=None, ssl_context=None, port=0, host="127.0.0.1"):
+        self.requests, self.connections, self.lock = [], [], threading.Lock()
         self.answer = answer or (lambda n, r: (200, {}, b""))
         self.released = threading.Event()
         owner = self
@@ -31,6 +31,8 @@ class Recorder:
             def setup(self):
                 super().setup()
                 self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with owner.lock:
+                    owner.connections.append(self.connection)
 
             def do_POST(self):  # pylint: disable=invalid-name
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -60,7 +62,7 @@ class Recorder:
             def handle_error(self, *args):  # pylint: disable=arguments-differ
                 pass
 
-        self.server = Server(("127.0.0.1", port), Handler)
+        self.server = Server((host, port), Handler)
         if ssl_context is not None:
             self.server.socket = ssl_context.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_address[1]
@@ -83,6 +85,12 @@ class Recorder:
         self.released.set()
         self.server.shutdown()
         self.server.server_close()
+        with self.lock:
+            for c in self.connections:  # kept-alive ones are served by threads of their own
+                try:
+                    c.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
 
 
 def headers_of(request, name):

@@ -135,6 +135,23 @@ static void a_listener_that_changes_takes_over_the_socket(void **state)
     assert_int_equal(receive_addr(now).port, port);
 }
 
+static void two_listeners_of_one_address_are_refused_at_a_reload_too(void **state)
+{
+    struct bench *b = *state;
+    char text[600];
+    struct buf said = {0};
+    load(b, RECEIVE("listen_port = 0", ""));
+    uint16_t port = receive_addr(view_of(b, "pyroscope.receive_http.r").listener).port;
+    (void)snprintf(text, sizeof text,
+                   RECEIVE("listen_port = 0", "") "pyroscope.receive_http \"a\" {\n http {\n "
+                   "listen_address = \"127.0.0.1\"\n listen_port = %u\n }\n forward_to = []\n}\n",
+                   port);
+    assert_int_equal(prepare(b, text, &said), ERR_PARSE);
+    assert_true(str_contains(buf_view(&said), STR("address already in use by")));
+    assert_int_equal(pipeline_count(b->pipeline), 1);
+    buf_reset(&said);
+}
+
 static void what_is_wrong_changes_nothing_but_health(void **state)
 {
     struct bench *b = *state;
@@ -213,6 +230,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_listener_that_changes_takes_over_the_socket, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            two_listeners_of_one_address_are_refused_at_a_reload_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_changes_nothing_but_health, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
