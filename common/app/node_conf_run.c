@@ -15,7 +15,8 @@ static const struct conf_row server_rows[] = {
     CONF_STR_ROW(R, http_address, "http-listen-address", "http_listen_address", "", 0,
                  "IP address that HTTP is served at; empty: all."),
     CONF_U32_ROW(R, http_port, "http-listen-port", "http_listen_port", "4040", 0,
-                 "Port that HTTP is served at; 0: a free one. The receive-proxy's default is 12345."),
+                 "Port that HTTP is served at; 0: a free one. The receive-proxy's default is "
+                 "12345."),
     CONF_U32_ROW(R, http_threads, "http-threads", "http_threads", "2", CONF_ADVANCED,
                  "Threads that serve HTTP."),
     CONF_MS_ROW(R, read_timeout_ms, "http-read-timeout", "http_server_read_timeout", "30s",
