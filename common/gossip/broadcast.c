@@ -292,6 +292,15 @@ int bcast_put_change(struct bcast *q, struct str key, uint64_t version, const st
     return 0;
 }
 
+void bcast_prune(struct bcast *q, size_t bytes)
+{
+    for (uint32_t s = q->tier_count; s-- > 0;) {
+        struct tier *t = &q->tiers[s];
+        while (t->count > 0 && q->bytes > bytes)
+            item_drop(q, t->items[--t->count]);
+    }
+}
+
 /* Index of the first item of at most `size` bytes. */
 static size_t tier_first_fit(const struct tier *t, size_t size)
 {

@@ -29,6 +29,10 @@ int bcast_put(struct bcast *q, struct str name, struct str msg, uint64_t *id);
 int bcast_put_change(struct bcast *q, struct str key, uint64_t version, const struct str *names,
                      size_t count, struct str msg);
 
+/* Keep at most `bytes` of messages: those sent most often go first, among these the shortest. For
+ * whoever has nobody to send to, and is told without end. */
+void bcast_prune(struct bcast *q, size_t bytes);
+
 /* A message to be sent; valid during the call. */
 typedef void (*bcast_fn)(void *arg, struct str msg);
 

@@ -23,7 +23,11 @@ struct log;
 struct kv;
 struct kv_history;
 
-enum { KV_KEYS_MAX = 1024, KV_KEY_BYTES_MAX = 1024 };
+enum {
+    KV_KEYS_MAX = 1024,
+    KV_KEY_BYTES_MAX = 1024,
+    KV_QUEUED_BYTES_MAX = 64 << 20, /* of others' changes to be told on; push/pull tells the rest */
+};
 
 struct kv_config {
     uint32_t retransmit_mult;

@@ -75,6 +75,8 @@ void kv_tell(struct kv *kv, struct entry *e, const void *change, bool local, wal
         kv->stats.dropped_nomem++;
     else if (kv_history_is_on(kv->history))
         note(kv, KV_SENT, buf_view(&msg), e->version, &names, now);
+    if (!local)
+        bcast_prune(kv->gossip, KV_QUEUED_BYTES_MAX);
     names_reset(&names);
     buf_reset(&value);
     buf_reset(&msg);

@@ -57,6 +57,27 @@ static void longer_go_first_then_newer(void **state)
     assert_null(q);
 }
 
+static void what_was_sent_most_often_is_given_up_first(void **state)
+{
+    (void)state;
+    struct bcast *q = queue();
+    put(q, "1", "aaaa");
+    put(q, "2", "b");
+    assert_take(q, 100, 9, "aaaa b ");
+    put(q, "3", "cc");
+    put(q, "4", "dddd");
+    bcast_prune(q, 11);
+    assert_int_equal(bcast_count(q), 4);
+    bcast_prune(q, 9); /* of those sent once, the shortest, and then the other */
+    assert_int_equal(bcast_count(q), 2);
+    assert_int_equal(bcast_bytes(q), 6);
+    put(q, "2", "e"); /* what went away can come again */
+    assert_take(q, 100, 9, "dddd cc e ");
+    bcast_prune(q, 0);
+    assert_int_equal(bcast_count(q), 0);
+    bcast_free(&q);
+}
+
 static void seldom_sent_go_first(void **state)
 {
     (void)state;
@@ -188,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(longer_go_first_then_newer),
+        cmocka_unit_test(what_was_sent_most_often_is_given_up_first),
         cmocka_unit_test(seldom_sent_go_first),
         cmocka_unit_test(what_fits_is_taken_the_largest_first),
         cmocka_unit_test(a_message_leaves_after_its_sends),
