@@ -9,6 +9,8 @@
 
 enum {
     CONFIRMATIONS_MAX = 8,
+    SILENCES_MAX = 16,        /* that prolong one accusation: who knocks now and then must not keep
+                                 the dead alive */
     RENAMES_MAX = 16,         /* in one life */
     RENAME_EVERY_MS = 10000,
     FULL_REAP_MS = 1000,      /* between looks for places in a full table */
@@ -22,6 +24,7 @@ struct suspicion {
     mono_ms start, due;
     uint32_t min_ms, max_ms;
     uint32_t need, have;               /* confirmations that still shorten it; so far */
+    uint32_t silences;                 /* that prolonged it */
     uint64_t from[CONFIRMATIONS_MAX + 1]; /* hashes of who accused */
 };
 

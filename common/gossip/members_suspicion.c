@@ -66,8 +66,9 @@ void members_heard(struct members *m, mono_ms now)
         return;
     for (size_t i = 0; i < m->count && m->suspects > 0; i++) {
         struct suspicion *s = m->list[i]->suspicion;
-        if (s == NULL)
+        if (s == NULL || s->silences == SILENCES_MAX)
             continue;
+        s->silences++;
         mono_ms began = now - silence > s->start ? now - silence : s->start;
         s->start += now - began;
         s->due += now - began;

@@ -443,6 +443,22 @@ static void silence_does_not_count_against_the_accused(void **state)
     assert_is("b", MEMBER_DEAD, 1);
 }
 
+/* Two members, one dead, and a stranger who knocks a little before the accusation runs out. */
+static void knocking_now_and_then_keeps_no_dead_alive(void **state)
+{
+    (void)state;
+    mono_ms now = 0;
+    alive_at("b", 1, 2, 0);
+    suspect("b", 1, "self", 0);
+    while (now < 1000000 && members_get(m, STR("b"))->state == MEMBER_SUSPECT) {
+        now += 16000;
+        members_heard(m, now);
+        members_tick(m, now);
+    }
+    assert_is("b", MEMBER_DEAD, 1);
+    assert_true(now > 20000 && now <= 18 * 16000);
+}
+
 static void among_few_nobody_is_waited_for(void **state)
 {
     (void)state;
@@ -655,6 +671,7 @@ int main(void)
         T(suspicion_shrinks_with_independent_accusers),
         T(who_missed_a_refutation_is_told_again),
         T(silence_does_not_count_against_the_accused),
+        T(knocking_now_and_then_keeps_no_dead_alive),
         T(among_few_nobody_is_waited_for),
         T(the_dead_are_kept_for_a_while),
         T(who_leaves_is_not_brought_back),
