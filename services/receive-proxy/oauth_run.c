@@ -1,6 +1,6 @@
-/* receive-proxy/oauth_run.c - one slot a thread: a token, or a fetch and those who wait for it. What
- * one thread has fetched the others take, so that a fetch each happens only when all begin at once.
- */
+/* receive-proxy/oauth_run.c - one slot a thread: a token, or a fetch and those who wait for it.
+ *
+ * What one thread has fetched the others take: several fetch only when they begin at once. */
 #include "oauth_run.h"
 
 #include <pthread.h>
