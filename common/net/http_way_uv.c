@@ -198,8 +198,10 @@ CURLcode http_way_apply(CURL *e, const struct http_way *w, const char *url,
         rc = set_target(e, w, url, lists);
     if (rc == CURLE_OK && w->redirects_max > 0)
         rc = curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
+    /* What went out under TLS does not go on without. */
+    const char *to = strncmp(url, "https:", 6) == 0 ? "https" : "http,https";
     if (rc == CURLE_OK && w->redirects_max > 0)
-        rc = curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+        rc = curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, to);
     if (rc == CURLE_OK && w->redirects_max > 0)
         rc = curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)w->redirects_max);
     return rc;

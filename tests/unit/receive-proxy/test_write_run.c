@@ -414,6 +414,40 @@ static void a_renewed_certificate_is_used_without_a_new_configuration(void **sta
     tls_free(&tls.tls);
 }
 
+static void a_redirect_does_not_lead_out_of_tls(void **state)
+{
+    struct world *w = *state;
+    struct tcp_tls tls = {0};
+    struct cert ca, own;
+    struct rng rng;
+    char dir[] = "/tmp/emberring-mtls-XXXXXX", location[200];
+    assert_non_null(mkdtemp(dir));
+    rng_seed(&rng, 6);
+    cert_make_ca(&ca, "CN=ca", &rng);
+    cert_make(&own, &ca, &(struct cert_spec){.subject = "CN=g", .dns = "g"}, &rng);
+    make_secure(w, &tls, dir, &ca, &rng);
+    rmdir(dir);
+    w->endpoints[0].max_backoff_retries = 1;
+    w->endpoints[0].tls.ca_pem = str_c(ca.cert);
+    w->endpoints[0].tls.cert_pem = str_c(own.cert);
+    w->endpoints[0].tls.key_pem = str_c(own.key);
+    (void)snprintf(location, sizeof location, "Location: http://%s/\r\n",
+                   peer_address(&w->peers[1]));
+    w->peers[0].usual = (struct peer_step){.status = 307, .headers = location};
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_INGEST, "p")->failed, 1);
+    assert_int_equal(w->peers[0].count, 1);
+    assert_int_equal(w->peers[1].count, 0);
+    receiver_release(w->receiver);
+    w->receiver = NULL;
+    http_client_free(&w->client);
+    struct http_client_config none = {0};
+    assert_int_equal(http_client_init(&w->client, w->loop, &none, NULL), 0);
+    peer_reset(&w->peers[0]);
+    peer_init(&w->peers[0], w->loop, NULL);
+    tls_free(&tls.tls);
+}
+
 static void a_file_that_is_gone_is_named(void **state)
 {
     struct world *w = *state;
@@ -547,6 +581,7 @@ int main(void)
         TEST(without_endpoints_everything_is_taken),
         TEST(who_we_are_is_told_in_every_way),
         TEST(a_renewed_certificate_is_used_without_a_new_configuration),
+        TEST(a_redirect_does_not_lead_out_of_tls),
         TEST(a_file_that_is_gone_is_named),
         TEST(addresses_take_turns_and_one_that_refuses_is_passed_over),
         TEST(members_of_the_ring_are_called_by_their_addresses),
