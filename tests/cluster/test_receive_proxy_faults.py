@@ -283,6 +283,9 @@ def test_no_fault_loses_or_doubles_a_profile_in_the_suite_behind(proxy, downstre
     assert rp.until(lambda: not differences(), 10, 0.3), "\n".join(differences())
     assert p.count("pyroscope_write_dropped_profiles_total") == 0
     assert p.count("pyroscope_write_queue_dropped_total") == 0
+    for name in ("lost_disk", "lost_memory", "slow_disk", "slow_memory"):
+        came = up.stored(name)
+        assert len(came) > len(set(came)), f"{name}: the distributor got nothing twice, so nothing was shown"
 
 
 # --- bounds --------------------------------------------------------------------------------------
