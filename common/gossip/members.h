@@ -112,7 +112,9 @@ bool members_farewell(const struct members *m, struct str name, struct msg_accus
 
 /* Something came in, whatever it was. After a silence of several probes it was we who were cut off
  * or stood still: the accused could not answer us, so the silence does not count for running
- * suspicions. Else the confirmations that come in at its end would let them run out at once. */
+ * suspicions. Else the confirmations that come in at its end would let them run out at once. What
+ * time they have left is at most the least: others may have buried the accused long ago, and then
+ * nobody is left to confirm. */
 void members_heard(struct members *m, mono_ms now);
 
 /* Declare those dead whose suspicion has run out. */

@@ -45,7 +45,8 @@ bool member_suspicion_confirm(struct suspicion *s, struct str from)
     s->from[++s->have] = hash;
     double part = log((double)s->have + 1) / log((double)s->need + 1);
     double total = floor(s->max_ms - part * ((double)s->max_ms - s->min_ms));
-    s->due = s->start + (total > s->min_ms ? (mono_ms)total : (mono_ms)s->min_ms);
+    mono_ms due = s->start + (total > s->min_ms ? (mono_ms)total : (mono_ms)s->min_ms);
+    s->due = due < s->due ? due : s->due;
     return true;
 }
 
@@ -70,8 +71,9 @@ void members_heard(struct members *m, mono_ms now)
             continue;
         s->silences++;
         mono_ms began = now - silence > s->start ? now - silence : s->start;
+        mono_ms rest = s->due - began;
         s->start += now - began;
-        s->due += now - began;
+        s->due = now + (rest < s->min_ms ? rest : (mono_ms)s->min_ms);
     }
 }
 

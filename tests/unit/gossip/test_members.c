@@ -459,6 +459,27 @@ static void knocking_now_and_then_keeps_no_dead_alive(void **state)
     assert_true(now > 20000 && now <= 18 * 16000);
 }
 
+/* b died while nothing came in to us: at the end of the silence nobody speaks of it any more, so
+ * nobody confirms, and it is given the least time and not the longest. */
+static void after_a_silence_the_accused_has_the_least_time(void **state)
+{
+    (void)state;
+    struct members_config c = config();
+    mono_ms least = (mono_ms)c.suspicion_mult * c.probe_interval_ms;
+    alive_at("b", 1, 2, 0);
+    alive_at("c", 1, 3, 0);
+    alive_at("d", 1, 4, 0);
+    alive_at("e", 1, 5, 0);
+    mono_ms silence = 4 * (mono_ms)c.probe_interval_ms;
+    members_heard(m, 1000);
+    suspect("b", 1, "self", 2000);
+    assert_true(members_due(m) > 2000 + silence + least);
+    members_heard(m, 2000 + silence);
+    assert_int_equal(members_due(m), 2000 + silence + least);
+    suspect("b", 1, "c", 2000 + silence); /* does not put it off */
+    assert_int_equal(members_due(m), 2000 + silence + least);
+}
+
 static void among_few_nobody_is_waited_for(void **state)
 {
     (void)state;
@@ -672,6 +693,7 @@ int main(void)
         T(who_missed_a_refutation_is_told_again),
         T(silence_does_not_count_against_the_accused),
         T(knocking_now_and_then_keeps_no_dead_alive),
+        T(after_a_silence_the_accused_has_the_least_time),
         T(among_few_nobody_is_waited_for),
         T(the_dead_are_kept_for_a_while),
         T(who_leaves_is_not_brought_back),
