@@ -40,8 +40,8 @@ struct http_way {
     bool insecure_skip_verify;
     uint8_t tls_min;          /* 10, 11, 12, 13 for TLS 1.0 to 1.3; 0: 1.2 */
     /* Redirects that are followed; 0: a redirect is the answer. One that makes a GET of a POST
-     * ends the call with ERR_IO, as one does that leads from https to http. Authorization goes to no
-     * other host. */
+     * ends the call with ERR_IO, as does one that leads from https to http. Authorization goes to
+     * no other host. */
     uint8_t redirects_max;
     const char *proxy;        /* URL; NULL: none */
     const char *no_proxy;     /* comma list of hosts; NULL: none */
