@@ -81,6 +81,8 @@ void http_on_connection(void *cls, struct MHD_Connection *mc, void **socket_cont
     }
     struct conn *c = *socket_context;
     *socket_context = NULL;
+    if (s->config.wait)
+        http_thread_want_run(t); /* MHD looks at its socket again, for whoever waits there */
     if (c != NULL) {
         list_remove(&c->link);
         http_tls_end(c->creds);

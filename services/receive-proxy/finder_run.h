@@ -2,7 +2,7 @@
  * discovery, and behind ring, the healthy distributors of the distributors' ring.
  *
  * Made on the main thread, where it works; entries may be given up on any thread.
- * Tests: tests/unit/receive-proxy/test_finder_run.c, tests/cluster/test_receive_proxy.py. */
+ * Tests: tests/cluster/test_receive_proxy.py. */
 #ifndef RECEIVE_PROXY_FINDER_RUN_H
 #define RECEIVE_PROXY_FINDER_RUN_H
 

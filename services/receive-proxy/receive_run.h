@@ -5,7 +5,7 @@
  * one that takes over the sockets of the old one, which then ends what it has begun
  * (receive_retire()). Requests keep the receivers they began with. All calls on the main thread.
  * What a request becomes: receive_ingest.c, receive_push.c.
- * Tests: tests/unit/receive-proxy/test_receive_run.c, tests/cluster/test_receive_proxy.py. */
+ * Tests: tests/unit/receive-proxy/test_pipeline_run.c, tests/cluster/test_receive_proxy.py. */
 #ifndef RECEIVE_PROXY_RECEIVE_RUN_H
 #define RECEIVE_PROXY_RECEIVE_RUN_H
 
