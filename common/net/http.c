@@ -64,6 +64,8 @@ const char *http_status_text(unsigned status)
         const char *text;
     } texts[] = {
         {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
         {204, "No Content"},
         {302, "Found"},
         {304, "Not Modified"},
@@ -73,9 +75,11 @@ const char *http_status_text(unsigned status)
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {408, "Request Timeout"},
-        {413, "Content Too Large"},
+        {409, "Conflict"},
+        {412, "Precondition Failed"},
+        {413, "Request Entity Too Large"},
         {415, "Unsupported Media Type"},
-        {422, "Unprocessable Content"},
+        {422, "Unprocessable Entity"},
         {429, "Too Many Requests"},
         {499, "Client Closed Request"},
         {500, "Internal Server Error"},

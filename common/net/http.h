@@ -39,7 +39,8 @@ void http_method_list(unsigned methods, struct buf *out);
 /* First header of that name, whatever the case; data NULL: there is none. */
 struct str http_field_get(const struct http_field *fields, size_t count, const char *name);
 
-/* Reason phrase, "" for codes that have none. Static. */
+/* Reason phrase in the words of Go's net/http, as the peers say it; "" for codes that have
+ * none. Static. */
 const char *http_status_text(unsigned status);
 
 /* True when an Accept-Encoding header lets us answer with `coding` ("gzip"): named with a

@@ -132,7 +132,8 @@ def test_compat_alloy_answers_and_tries_as_alloy_does(proxy, downstream):
     assert not wrong, "\n".join(wrong)
     assert {answers[f"push_{way}_1"].json()["code"] for way in WAYS if way != "200"} == {"internal"}
     assert answers["ingest_refuse_1"].text == "Failed to process request\n"
-    assert answers["ingest_400_1"].text == "Bad Request\n"
+    assert answers["ingest_422_1"].text == "Unprocessable Entity\n"
+    assert answers["ingest_202_1"].text == "Accepted\n"
     assert p.count("pyroscope_write_queue_queued_total") == 0, "the peer has no queue"
 
 

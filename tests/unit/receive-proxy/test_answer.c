@@ -110,6 +110,14 @@ static void alloys_answers_are_alloys(void **state)
     flow_answer(&r, FLOW_INGEST, false, &a);
     assert_int_equal(a.status, 400);
     assert_string_equal(a.message, "Bad Request");
+    r = faulty(0, 1, RPC_INVALID_ARGUMENT, 422);
+    flow_answer(&r, FLOW_INGEST, false, &a);
+    assert_int_equal(a.status, 422);
+    assert_string_equal(a.message, "Unprocessable Entity");
+    r = faulty(0, 1, RPC_UNKNOWN, 202); /* no success there, and told as it is */
+    flow_answer(&r, FLOW_INGEST, false, &a);
+    assert_int_equal(a.status, 202);
+    assert_string_equal(a.message, "Accepted");
     r = faulty(0, 1, RPC_UNAVAILABLE, 0);
     flow_answer(&r, FLOW_INGEST, false, &a);
     assert_int_equal(a.status, 500);
