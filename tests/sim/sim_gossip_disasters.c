@@ -213,7 +213,7 @@ static void merged(struct world *w)
     start_within(w, 0, w->node_count, 3000);
     must_heal(w, "two clusters");
     w->split = false;
-    pass(w, CURE_MS); /* rejoin, and hear of namesakes */
+    pass(w, 300000); /* rejoin, hear of namesakes, forget who they were */
     must_heal(w, "merged by mistake");
     w->split = true;
     must_heal(w, "parted");
