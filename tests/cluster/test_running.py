@@ -12,7 +12,8 @@ import requests
 from conftest import BIN, ROOT
 from emberring import labels, pprof
 
-ROLES = ["distributor", "ingester", "querier", "receive-proxy"]
+MEMBERS = ["distributor", "ingester", "querier"]
+ROLES = MEMBERS + ["receive-proxy"]
 
 
 def binary(role, *args, timeout=10):
@@ -62,7 +63,7 @@ def test_a_data_path_that_is_in_use_is_refused(cluster):
 
 
 def test_status_pages(shared):
-    for role in ROLES:
+    for role in MEMBERS:
         url = shared.url(role + "-0")
         assert requests.get(url + "/ready", timeout=5).text.strip() == "ready"
         info = requests.get(url + "/api/v1/status/buildinfo", timeout=5).json()
@@ -75,7 +76,7 @@ def test_metrics_are_valid_prometheus_text(shared):
     shared.must_push([(labels("m"), [pprof({("a",): 1})])])
     shared.total('{service_name="m"}')
     line = re.compile(r'^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_]\w*="(\\.|[^"\\])*",?)*\})? (-?[0-9.eE+-]+|NaN|[+-]Inf)$')
-    for role in ROLES:
+    for role in MEMBERS:
         r = requests.get(shared.url(role + "-0") + "/metrics", timeout=5)
         assert r.headers["Content-Type"].startswith("text/plain")
         typed = set()
