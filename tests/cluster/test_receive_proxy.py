@@ -545,6 +545,23 @@ def test_components_are_shown_without_their_secrets(proxy, recorder):
     assert p.get("/admin")[0] == 200 and 'href="components"' in p.get("/admin")[1]
 
 
+def test_metrics_say_each_series_once_also_after_reloads(proxy, recorder):
+    r = recorder()
+    p = proxy(config(r.url))
+    for limit in (7, 8):
+        assert p.ingest()[0] == 200 and p.push(push_body())[0] == 200
+        p.write(config(r.url, receive=f"    conn_limit = {limit}"))
+        assert p.reload()[0] == 200
+    lines = p.get("/metrics")[1].splitlines()
+    series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(set(series)) == len(series) and len(set(types)) == len(types)
+    assert p.metric("pyroscope_receive_http_tcp_connections_limit") == 8
+    assert p.metric('pyroscope_receive_http_profiles_total{api="ingest"') == 2
+    assert p.metric("pyroscope_write_sent_profiles_total") == 6
+    assert p.metric('pyroscope_receive_http_request_duration_seconds_count{method="POST",route="push_v1_pusherservice"') == 2
+
+
 @pytest.mark.parametrize("overload", ["reject", "wait"])
 def test_at_the_limit_of_connections(proxy, overload):
     p = proxy('pyroscope.receive_http "in" {\n http {\n listen_address = "127.0.0.1"\n listen_port = {port}\n conn_limit = 3\n'
