@@ -146,6 +146,10 @@ unsigned http_server_threads(const struct http_server *s);
 /* A look at the counters. Any thread. */
 struct http_server_stats http_server_stats(const struct http_server *s);
 
+/* Stop accepting, and no more; http_server_stop() does the rest. For one that has an heir: from
+ * here on the heir alone accepts. Not on one of the loops, as below. */
+void http_server_quiesce(struct http_server *s);
+
 /* Stop accepting, answer what was accepted (the kernel's backlog too), wait for it up to grace_ms,
  * then answer the rest 503 and close everything. Blocks; not on one of the loops unless it is
  * the only one and not running. Returns the number of requests that were cut short. */

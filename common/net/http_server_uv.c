@@ -386,7 +386,7 @@ struct http_server_stats http_server_stats(const struct http_server *s)
 static void drain_thread(void *arg)
 {
     struct http_thread *t = arg;
-    if (t->mhd == NULL)
+    if (t->mhd == NULL || t->draining)
         return;
     t->draining = true;
     int fd = MHD_quiesce_daemon(t->mhd);
@@ -482,14 +482,19 @@ static bool wait_for(struct http_server *s, atomic_uint *counter, uint32_t wait_
     return true;
 }
 
+void http_server_quiesce(struct http_server *s)
+{
+    for (unsigned i = 0; s->started && !s->stopped && i < s->thread_count; i++)
+        loop_call(s->threads[i]->loop, drain_thread, s->threads[i]);
+}
+
 unsigned http_server_stop(struct http_server *s, uint32_t grace_ms)
 {
     unsigned cut = 0;
     if (!s->started || s->stopped)
         return 0;
+    http_server_quiesce(s);
     s->stopped = true;
-    for (unsigned i = 0; i < s->thread_count; i++)
-        loop_call(s->threads[i]->loop, drain_thread, s->threads[i]);
     wait_for(s, &s->connections, grace_ms);
     for (unsigned i = 0; i < s->thread_count; i++) {
         struct stopping st = {.t = s->threads[i]};

@@ -535,6 +535,8 @@ void receive_retire(struct receive *r, void (*done)(void *arg), void *arg)
     set_listed(r, false);
     r->done = done;
     r->done_arg = arg;
+    if (r->started)
+        http_server_quiesce(r->http); /* who connects after a reload meets the new one */
     if (r->started && pthread_create(&thread, NULL, run_retire, r) == 0)
         (void)pthread_detach(thread);
     else
