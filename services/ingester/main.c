@@ -71,12 +71,27 @@ static int forget(void *arg, const char *cause, uint8_t disk[STORE_DISK_SIZE])
 }
 
 /* A new directory lasts only when the one that it is in is synced. */
-static int sync_above(struct ingester *g, struct err *err)
+static int sync_above(struct ingester *g, const char *dir, struct err *err)
 {
-    char above[PATH_MAX_];
-    (void)snprintf(above, sizeof above, "%s/..", g->dir);
+    char above[PATH_MAX_ + 4];
+    (void)snprintf(above, sizeof above, "%s/..", dir);
     int rc = g->io->sync_dir(g->io->self, above);
     return rc == 0 ? 0 : err_set(err, rc, "syncing %s: %s", above, err_text(rc));
+}
+
+/* Make the folders that `dir` is in, where they are missing. */
+static int make_dirs_above(struct ingester *g, struct err *err)
+{
+    char path[PATH_MAX_];
+    (void)snprintf(path, sizeof path, "%s", g->dir);
+    int rc = 0;
+    for (char *at = strchr(path + 1, '/'); rc == 0 && at != NULL; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        if (mkdir(path, 0777) == 0) /* else it is there, or what needs it says what is wrong */
+            rc = sync_above(g, path, err);
+        *at = '/';
+    }
+    return rc;
 }
 
 static int make_dir(struct ingester *g, struct err *err)
@@ -84,8 +99,11 @@ static int make_dir(struct ingester *g, struct err *err)
     struct stat st;
     char why[128];
     const char *dir = g->dir;
+    int rc = make_dirs_above(g, err);
+    if (rc != 0)
+        return rc;
     if (mkdir(dir, 0777) == 0)
-        return sync_above(g, err);
+        return sync_above(g, dir, err);
     if (errno == EEXIST && access(dir, R_OK | W_OK | X_OK) == 0 && stat(dir, &st) == 0) {
         if (S_ISDIR(st.st_mode))
             return 0;

@@ -62,6 +62,21 @@ def test_a_data_path_that_is_in_use_is_refused(cluster):
     assert status != 0 and e["data"] in out
 
 
+def test_a_data_path_is_made_with_the_folders_above_it(tmp_path):
+    data = tmp_path / "a" / "b" / "c"
+    p = subprocess.Popen([os.path.join(BIN, "ingester"), f"-pyroscopedb.data-path={data}", "-server.http-listen-port=0",
+                          "-memberlist.bind-addr=127.0.0.1", "-memberlist.bind-port=0"], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            if data.is_dir() and list(data.iterdir()):
+                break
+            time.sleep(0.1)
+        assert list(data.iterdir())
+    finally:
+        p.terminate()
+        assert p.wait(60) == 0
+
+
 def test_status_pages(shared):
     for role in MEMBERS:
         url = shared.url(role + "-0")
