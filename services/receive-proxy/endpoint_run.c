@@ -9,6 +9,9 @@
 #include "endpoint_parts.h"
 #include "wire/hash.h"
 
+/* So long a client waits for attempts when a queue goes on with them anyway. */
+enum { QUEUE_TRIES_MS = 5000 };
+
 static int keep(struct endpoint *e, struct str s, struct str *out)
 {
     *out = str_dup(e->arena, s);
@@ -146,7 +149,8 @@ static void set_policy(struct endpoint *e, const struct set_endpoint *s,
                                       .retry_429 = s->retry_on_http_429,
                                       .better_codes = write->status_passthrough,
                                       .honour_after = write->forward_headers,
-                                      .budget = write->deadline_budget};
+                                      .budget = write->deadline_budget,
+                                      .tries_ms = write->queue.enabled ? QUEUE_TRIES_MS : 0};
 }
 
 static void set_metrics(struct endpoint *e, struct str id, struct str path)
@@ -282,6 +286,19 @@ const struct retry_policy *endpoint_policy(const struct endpoint *e)
 bool endpoint_is_failing(const struct endpoint *e)
 {
     return atomic_load_explicit(&e->failures, memory_order_relaxed) >= ENDPOINT_FAILING_AFTER;
+}
+
+bool endpoint_is_doubtful(const struct endpoint *e)
+{
+    return atomic_load_explicit(&e->failures, memory_order_relaxed) > 0;
+}
+
+void endpoint_expect_failure(struct endpoint *e)
+{
+    unsigned none = 0;
+    if (atomic_compare_exchange_strong(&e->failures, &none, ENDPOINT_FAILING_AFTER))
+        log_line(e->world->log, LOG_INFO, "requests wait for the endpoint: the queue tries it",
+                 LOG_C("endpoint", e->url));
 }
 
 void endpoint_dropped(struct endpoint *e, enum flow_kind kind, uint64_t bytes, uint64_t profiles,

@@ -39,6 +39,12 @@ const struct retry_policy *endpoint_policy(const struct endpoint *e);
  * 504); and none has gone better since. Any thread. */
 bool endpoint_is_failing(const struct endpoint *e);
 
+/* The last attempt went like that. Any thread. */
+bool endpoint_is_doubtful(const struct endpoint *e);
+
+/* Hold it for failing until an attempt goes better: something waits for it. Any thread. */
+void endpoint_expect_failure(struct endpoint *e);
+
 /* How a send ended. */
 struct endpoint_result {
     bool stored;

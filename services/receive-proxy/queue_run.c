@@ -614,8 +614,11 @@ static void do_attach(void *arg)
         a->rc = ERR_NOMEM;
         return;
     }
-    for (size_t i = 0; i < a->count; i++)
+    for (size_t i = 0; i < a->count; i++) {
         lanes[i].endpoint = endpoint_retain(a->endpoints[i]);
+        if (q->durable && spool_waits(q->spool, endpoint_key(a->endpoints[i])))
+            endpoint_expect_failure(a->endpoints[i]);
+    }
     drop_lanes(q);
     q->lanes = lanes;
     q->lane_count = a->count;

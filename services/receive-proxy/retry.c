@@ -101,7 +101,8 @@ static bool is_last(const struct retry *r)
 mono_ms retry_begin(struct retry *r, mono_ms now)
 {
     const struct retry_policy *p = r->policy;
-    r->attempts++;
+    if (r->attempts++ == 0)
+        r->began = now;
     mono_ms end = now + p->attempt_ms;
     if (r->deadline == MONO_NEVER)
         return end;
@@ -137,6 +138,8 @@ enum retry_end retry_failed(struct retry *r, const struct retry_fault *f, mono_m
     if (wait < after)
         wait = after < AFTER_MAX_MS ? after : AFTER_MAX_MS;
     if (r->deadline != MONO_NEVER && now + wait >= r->deadline)
+        return RETRY_LATE;
+    if (p->tries_ms != 0 && now + wait >= r->began + (mono_ms)p->tries_ms)
         return RETRY_LATE;
     *at = now + wait;
     return RETRY_AGAIN;

@@ -23,6 +23,7 @@ struct retry_policy {
     bool better_codes; /* an answer that is no Connect error: 4xx is a refusal */
     bool honour_after; /* Retry-After, up to 5 minutes */
     bool budget;       /* an attempt leaves time for another one before the deadline */
+    uint32_t tries_ms; /* none begins so long after the first; 0: no such end */
 };
 
 /* How an attempt ended that did not succeed. */
@@ -45,6 +46,7 @@ struct retry {
     const struct retry_policy *policy; /* borrowed */
     enum flow_kind kind;
     mono_ms deadline;  /* MONO_NEVER: none */
+    mono_ms began;     /* the first attempt */
     uint32_t attempts; /* begun */
 };
 

@@ -11,6 +11,7 @@
 
 enum {
     QUEUE_RESERVE_MS = 100, /* of a client's deadline, for the way into the queue */
+    DOUBT_MS = 2000, /* so long an endpoint that failed last is tried before a queue on disk */
 };
 
 #define LABELS "component_id,component_path,endpoint"
@@ -160,9 +161,11 @@ static mono_ms deadline_of(const struct write *w, const struct endpoint *e,
 {
     if (w->queue == NULL)
         return item->deadline;
+    mono_ms now = clock_mono_ms(), end = item->deadline - QUEUE_RESERVE_MS;
     if (item->deadline == MONO_NEVER)
-        return clock_mono_ms() + endpoint_policy(e)->attempt_ms;
-    return item->deadline - QUEUE_RESERVE_MS;
+        end = now + endpoint_policy(e)->attempt_ms;
+    bool brief = queue_is_durable(w->queue) && endpoint_is_doubtful(e);
+    return brief && end > now + DOUBT_MS ? now + DOUBT_MS : end;
 }
 
 static void start_share(struct share *s, const struct flow_item *item)
@@ -181,8 +184,10 @@ static void start_share(struct share *s, const struct flow_item *item)
         keep(s);
         return;
     }
-    endpoint_send(s->endpoint, j->thread, &j->out, deadline_of(w, s->endpoint, item),
-                  failing ? 1 : 0, on_sent, s);
+    /* A queue on disk is as good as an answer: no client waits for a second attempt. */
+    bool once = failing || (w->queue != NULL && queue_is_durable(w->queue));
+    endpoint_send(s->endpoint, j->thread, &j->out, deadline_of(w, s->endpoint, item), once,
+                  on_sent, s);
 }
 
 static int make_request(struct job *j, const struct flow_item *item, struct err *err)

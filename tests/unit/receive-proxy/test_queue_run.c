@@ -169,6 +169,38 @@ static void the_deadline_leaves_time_for_the_queue(void **state)
     WORLD_UNTIL(w, counter_of(w->queue_metrics.sent, NULL) == 1);
 }
 
+static void a_queue_on_disk_takes_over_after_the_first_failure(void **state)
+{
+    struct world *w = *state;
+    w->settings.queue.dir = STR("/q");
+    w->endpoints[0].max_backoff_retries = 10;
+    w->endpoints[0].min_backoff_ms = w->endpoints[0].max_backoff_ms = 60000;
+    w->peers[0].usual.status = 503;
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "p")->synced, 1);
+    assert_int_equal(world_counter(w, w->write_metrics.retries, 0), 0);
+    w->peers[0].usual.status = 200;
+    WORLD_UNTIL(w, counter_of(w->queue_metrics.sent, NULL) == 1);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "q")->stored, 1);
+}
+
+static void what_waits_on_disk_says_that_its_endpoint_is_failing(void **state)
+{
+    struct world *w = *state;
+    w->settings.queue.dir = STR("/q");
+    peer_down(&w->peers[0]);
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "p")->synced, 1);
+    struct receiver *old = w->receiver;
+    peer_up(&w->peers[0]);
+    w->peers[0].usual.hang = true;
+    world_start(w); /* new endpoints, which know of no failure of their own */
+    receiver_release(old);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "q")->synced, 1); /* waits for no hanging attempt */
+    assert_true(world_logged(w, "requests wait for the endpoint"));
+    assert_true(gauge_of(w, w->queue_metrics.items) == 2);
+}
+
 static void on_disk_it_is_synced_first_and_outlives_a_kill(void **state)
 {
     struct world *w = *state;
@@ -348,7 +380,6 @@ static void two_components_do_not_share_a_directory(void **state)
 static void requests_that_wait_go_into_the_queue_when_we_are_in_a_hurry(void **state)
 {
     struct world *w = *state;
-    w->settings.queue.dir = STR("/q");
     w->endpoints[0].min_backoff_ms = w->endpoints[0].max_backoff_ms = 4000;
     w->peers[0].usual.status = 503;
     world_start(w);
@@ -359,7 +390,7 @@ static void requests_that_wait_go_into_the_queue_when_we_are_in_a_hurry(void **s
     assert_int_equal(w->count, 0);
     flow_thread_hurry(&w->thread);
     WORLD_UNTIL(w, w->count == 1);
-    assert_int_equal(w->results[0].synced, 1);
+    assert_int_equal(w->results[0].kept, 1);
 }
 
 static void what_is_too_old_or_too_much_is_dropped_and_counted(void **state)
@@ -396,6 +427,8 @@ int main(void)
         TEST(while_an_endpoint_fails_requests_go_straight_to_the_queue),
         TEST(a_request_that_breaks_its_receiver_keeps_no_other_away),
         TEST(the_deadline_leaves_time_for_the_queue),
+        TEST(a_queue_on_disk_takes_over_after_the_first_failure),
+        TEST(what_waits_on_disk_says_that_its_endpoint_is_failing),
         TEST(on_disk_it_is_synced_first_and_outlives_a_kill),
         TEST(a_disk_that_fails_is_no_promise),
         TEST(a_sync_that_fails_is_no_promise_either),

@@ -178,6 +178,24 @@ static void retry_after_is_honoured_when_that_is_set(void **state)
     assert_int_equal(retry_failed(&r, &f, 100, &rng, &at), RETRY_LATE);
 }
 
+static void none_begins_when_the_time_for_tries_is_over(void **state)
+{
+    const struct retry_fault f = {RPC_UNAVAILABLE, 503, false, -1};
+    struct retry_policy p = better;
+    struct retry r;
+    struct rng rng;
+    mono_ms at = 0;
+    (void)state;
+    rng_seed(&rng, 1);
+    p.tries_ms = 5000;
+    retry_init(&r, &p, FLOW_PUSH, MONO_NEVER);
+    assert_int_equal(retry_begin(&r, 1000), 11000); /* an attempt has all its time */
+    assert_int_equal(retry_failed(&r, &f, 1000, &rng, &at), RETRY_AGAIN);
+    assert_in_range(at, 1500, 2000);
+    (void)retry_begin(&r, at);
+    assert_int_equal(retry_failed(&r, &f, 5999, &rng, &at), RETRY_LATE);
+}
+
 static void a_deadline_leaves_time_for_another_attempt(void **state)
 {
     struct retry_fault late = {RPC_DEADLINE_EXCEEDED, 0, true, -1};
@@ -223,6 +241,7 @@ int main(void)
         cmocka_unit_test(attempts_are_counted_in_all_and_zero_is_no_end),
         cmocka_unit_test(waits_double_and_end_at_the_longest),
         cmocka_unit_test(retry_after_is_honoured_when_that_is_set),
+        cmocka_unit_test(none_begins_when_the_time_for_tries_is_over),
         cmocka_unit_test(a_deadline_leaves_time_for_another_attempt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
