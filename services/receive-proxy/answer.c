@@ -47,9 +47,9 @@ void flow_answer(const struct flow_result *r, enum flow_kind kind, bool passthro
     }
     out->code = r->faults == 0 ? RPC_UNAVAILABLE : r->code;
     out->retry_after_s = r->retry_after_s;
-    /* One receiver's own status goes on as it is (422 has no code); a reply that is no failure
-     * there (202) must not look like one that is none here. */
-    bool own = r->faults == 1 && r->status >= 400 && r->status <= 599;
+    /* The status that all had goes on as it is (422 has no code); a reply that is no failure there
+     * (202) must not look like one that is none here. */
+    bool own = r->faults > 0 && !r->mixed && r->status >= 400 && r->status <= 599;
     out->status = own ? r->status : rpc_code_status(out->code);
     snprintf(out->message, sizeof out->message, "%s",
              r->message[0] != '\0' ? r->message : http_status_text(out->status));

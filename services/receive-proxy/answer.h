@@ -6,7 +6,7 @@
  * again.
  *
  * A failure with status_passthrough (the default): all receivers' faults of one code are that
- * code, mixed ones are unavailable; one receiver's own status is passed on by /ingest;
+ * code, mixed ones are unavailable; a status that all have is passed on by /ingest;
  * Retry-After too. Without, as Alloy does: Push says `internal`; /ingest says the first failing
  * receiver's status, or 500.
  *

@@ -110,6 +110,7 @@ static void add_code(struct flow_result *r, unsigned faults, enum rpc_code code)
 void flow_result_fault(struct flow_result *r, enum rpc_code code, unsigned status,
                        int retry_after_s, struct str message)
 {
+    r->mixed = r->mixed || (r->faults > 0 && r->status != status);
     add_code(r, 1, code);
     if (r->status == 0)
         r->status = status;
@@ -125,6 +126,8 @@ void flow_result_add(struct flow_result *into, const struct flow_result *one)
     into->kept += one->kept;
     into->dropped += one->dropped;
     into->failed += one->failed;
+    bool both = into->faults > 0 && one->faults > 0;
+    into->mixed = into->mixed || one->mixed || (both && into->status != one->status);
     add_code(into, one->faults, one->code);
     if (into->status == 0)
         into->status = one->status;

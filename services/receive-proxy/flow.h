@@ -132,6 +132,7 @@ struct flow_result {
     unsigned faults;    /* how many brought a code */
     enum rpc_code code; /* one code: that one. Several: RPC_UNAVAILABLE */
     unsigned status;    /* of the first answer of HTTP that was a failure; 0: there was none */
+    bool mixed;         /* not all faults had that status */
     int retry_after_s;  /* the longest; -1: none */
     char message[FLOW_MESSAGE_MAX]; /* texts, joined by "; " and cut */
 };

@@ -74,6 +74,27 @@ static void a_refusal_is_passed_on_and_not_made_retryable(void **state)
     assert_int_equal(a.status, 504);
 }
 
+static void a_status_that_all_have_is_passed_on(void **state)
+{
+    struct flow_result r = faulty(0, 1, RPC_INVALID_ARGUMENT, 422),
+                       same = faulty(0, 1, RPC_INVALID_ARGUMENT, 422),
+                       other = faulty(0, 1, RPC_INVALID_ARGUMENT, 413);
+    struct flow_answer a;
+    (void)state;
+    flow_result_add(&r, &same);
+    flow_answer(&r, FLOW_INGEST, true, &a);
+    assert_int_equal(a.status, 422);
+    flow_result_fault(&r, RPC_INVALID_ARGUMENT, 422, -1, STR("why"));
+    flow_answer(&r, FLOW_INGEST, true, &a);
+    assert_int_equal(a.status, 422);
+    flow_result_add(&same, &other); /* one code, two statuses */
+    flow_answer(&same, FLOW_INGEST, true, &a);
+    assert_int_equal(a.status, 400);
+    flow_result_fault(&r, RPC_INVALID_ARGUMENT, 0, -1, STR("why"));
+    flow_answer(&r, FLOW_INGEST, true, &a);
+    assert_int_equal(a.status, 400);
+}
+
 static void faults_of_several_kinds_are_unavailable(void **state)
 {
     struct flow_result r = faulty(0, 1, RPC_INVALID_ARGUMENT, 400);
@@ -150,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_success_means_that_somebody_or_a_disk_has_it),
         cmocka_unit_test(a_refusal_is_passed_on_and_not_made_retryable),
+        cmocka_unit_test(a_status_that_all_have_is_passed_on),
         cmocka_unit_test(faults_of_several_kinds_are_unavailable),
         cmocka_unit_test(an_answer_that_is_no_failure_there_is_one_here),
         cmocka_unit_test(alloys_answers_are_alloys),
