@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "alloy/ast.h"
 #include "alloy/format.h"
 #include "base/assert.h"
 #include "base/buf.h"
@@ -242,6 +243,14 @@ static bool has_password(const struct alloy_value *v)
     return at != SIZE_MAX && str_find(str_head(s, at), ':') != SIZE_MAX;
 }
 
+/* The values of a map that is written out, else all of it. */
+static void mask(struct alloy_expr *e)
+{
+    e->secret = e->kind != ALLOY_E_OBJECT;
+    for (struct alloy_key *k = e->secret ? NULL : e->fields; k != NULL; k = k->next)
+        k->value->secret = true;
+}
+
 static int decode_attribute(struct alloy_eval *ev, const struct alloy_schema *s,
                             const struct alloy_stmt *body, struct alloy_stmt *st, void *at)
 {
@@ -262,6 +271,8 @@ static int decode_attribute(struct alloy_eval *ev, const struct alloy_schema *s,
         rc = alloy_decode_value(ev, row, &v, (char *)at + row->offset);
     if (row->kind == ALLOY_K_SECRET || row->kind == ALLOY_K_MAP_SECRETS || has_password(&v))
         st->value->secret = true;
+    else if (row->bits & ALLOY_MASKED)
+        mask(st->value);
     return rc;
 }
 

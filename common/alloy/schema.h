@@ -64,6 +64,7 @@ enum alloy_kind {
 enum {
     ALLOY_REQUIRED = 1,   /* missing is an error */
     ALLOY_DEPRECATED = 2, /* taken, with a warning */
+    ALLOY_MASKED = 4,     /* a map whose values are not to be shown; its keys are */
 };
 
 struct alloy_strs {

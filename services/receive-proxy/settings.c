@@ -97,7 +97,7 @@ static const struct alloy_row endpoint_rows[] = {
     TEXT(set_endpoint, name, "name"),
     MS(set_endpoint, remote_timeout_ms, "remote_timeout", "10s"),
     MS(set_endpoint, debug_info_upload_timeout_ms, "debug_info_upload_timeout", "2m"),
-    ALLOY_MAP_ROW(set_endpoint, headers, "headers", 0),
+    ALLOY_MAP_ROW(set_endpoint, headers, "headers", ALLOY_MASKED),
     MS(set_endpoint, min_backoff_ms, "min_backoff_period", "500ms"),
     MS(set_endpoint, max_backoff_ms, "max_backoff_period", "5m"),
     ALLOY_I64_ROW(set_endpoint, max_backoff_retries, "max_backoff_retries", 0, "10"),

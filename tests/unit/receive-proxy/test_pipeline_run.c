@@ -135,6 +135,25 @@ static void a_listener_that_changes_takes_over_the_socket(void **state)
     assert_int_equal(receive_addr(now).port, port);
 }
 
+static void what_a_header_holds_is_not_shown(void **state)
+{
+    struct bench *b = *state;
+    struct buf shown = {0};
+    load(b, "pyroscope.write \"a\" {\n endpoint {\n url = \"http://a\"\n"
+            " headers = {\"X-Token\" = \"headersecret\", \"X-Two\" = \"se\" + \"cret2\"}\n }\n}\n"
+            "pyroscope.write \"b\" {\n endpoint {\n url = \"http://b\"\n"
+            " headers = json_decode(\"{\\\"X-Token\\\": \\\"headersecret\\\"}\")\n }\n}\n");
+    for (size_t i = 0; i < 2; i++) {
+        struct pipeline_view v = pipeline_at(b->pipeline, i);
+        alloy_graph_print(v.graph, v.node, &shown);
+        assert_false(str_contains(buf_view(&shown), STR("secret2")));
+        assert_false(str_contains(buf_view(&shown), STR("headersecret")));
+        assert_true(str_contains(buf_view(&shown), STR("(secret)")));
+    }
+    assert_true(str_contains(buf_view(&shown), STR("X-Token")));
+    buf_reset(&shown);
+}
+
 static void two_listeners_of_one_address_are_refused_at_a_reload_too(void **state)
 {
     struct bench *b = *state;
@@ -228,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_listener_that_stays_the_same_keeps_its_socket, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_a_header_holds_is_not_shown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_listener_that_changes_takes_over_the_socket, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
