@@ -31,7 +31,8 @@ int main(int argc, char **argv)
         struct node_hooks hooks = {.arg = proxy,
                                    .start = proxy_start,
                                    .reload = proxy_reload,
-                                   .leave = proxy_leave};
+                                   .leave = proxy_leave,
+                                   .stop = proxy_stop};
         status = node_run(node, &hooks);
     }
     if (proxy_free(&proxy))

@@ -337,6 +337,12 @@ void proxy_leave(void *arg)
     node_turn_until(p->node, queues_drain(p->queues), grace < DRAIN_MS ? grace : DRAIN_MS);
 }
 
+void proxy_stop(void *arg)
+{
+    struct proxy *p = arg;
+    queues_stop(p->queues);
+}
+
 /* --- ending ------------------------------------------------------------------------------ */
 
 bool proxy_free(struct proxy **pp)

@@ -29,6 +29,7 @@ bool proxy_load(struct proxy *p);
 int proxy_start(void *arg, struct err *err);
 void proxy_reload(void *arg);
 void proxy_leave(void *arg);
+void proxy_stop(void *arg);
 
 /* After the node has run. False: something still works; end the process as it is. */
 bool proxy_free(struct proxy **p);

@@ -83,6 +83,7 @@ struct pile {
     struct spool *spool;
     struct lane *lanes;
     size_t lane_count;
+    size_t lost_told; /* of what waits in memory, at the end */
     struct list unsynced; /* struct put */
     struct loop_work sync;
     bool sync_is_posted;
@@ -452,15 +453,24 @@ static void drop_lanes(struct pile *q)
     q->lane_count = 0;
 }
 
+/* What waits in memory has no other chance, as far as that was not said before. */
+static void tell_lost(struct pile *q)
+{
+    size_t count = q->durable ? 0 : spool_count(q->spool);
+    if (count <= q->lost_told)
+        return;
+    counter_add(q->stopped, count - q->lost_told);
+    log_line(q->owner->log, LOG_WARN, "requests in the queue in memory are lost",
+             LOG_C("component", q->id), LOG_U("requests", count - q->lost_told));
+    q->lost_told = count;
+}
+
 static void free_pile(struct pile *q)
 {
     ASSERT(q->refs == 0);
     list_remove(&q->link);
-    if (q->spool != NULL && !q->durable && spool_count(q->spool) > 0) {
-        counter_add(q->stopped, spool_count(q->spool));
-        log_line(q->owner->log, LOG_WARN, "requests in the queue in memory are lost",
-                 LOG_C("component", q->id), LOG_U("requests", spool_count(q->spool)));
-    }
+    if (q->spool != NULL)
+        tell_lost(q);
     if (q->spool != NULL && q->durable)
         spool_sync(q->spool);
     gauge_set(q->bytes, 0);
@@ -681,8 +691,11 @@ static void do_stop(void *arg)
     qs->stopped = true;
     loop_timer_stop(qs->timer);
     flow_thread_hurry(qs->thread);
-    LIST_EACH(at, &qs->all)
-        spool_sync(LIST_ITEM(at, struct pile, link)->spool);
+    LIST_EACH(at, &qs->all) {
+        struct pile *q = LIST_ITEM(at, struct pile, link);
+        spool_sync(q->spool);
+        tell_lost(q);
+    }
 }
 
 void queues_stop(struct queues *qs)

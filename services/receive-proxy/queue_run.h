@@ -50,7 +50,7 @@ int queues_init(struct queues **out, const struct flow_thread *thread,
  * flag is ours. */
 const _Atomic(bool) *queues_drain(struct queues *q);
 
-/* Begin nothing more, and sync. Any thread. */
+/* Begin nothing more, sync, and say what is lost. May come twice. Any thread. */
 void queues_stop(struct queues *q);
 
 /* After the thread's client is freed. On the loop, or when nobody runs it. NULL-safe. */
