@@ -29,6 +29,18 @@ bool node_admin_is_exclusive(const struct node *n)
     return mode_is(&n->admin_settings, "exclusive");
 }
 
+static bool is_any(struct str address)
+{
+    return address.len == 0 || str_eq(address, STR("0.0.0.0")) || str_eq(address, STR("::"));
+}
+
+/* Both servers would share the port, and a client be answered by either. */
+static bool clash(const struct http_server_config *a, const struct http_server_config *b)
+{
+    return a->port == b->port && a->port != 0 &&
+           (is_any(a->address) || is_any(b->address) || str_eq(a->address, b->address));
+}
+
 int node_admin_init(struct node *n, const struct http_server_config *like, struct err *err)
 {
     const struct admin_settings *s = &n->admin_settings;
@@ -38,6 +50,11 @@ int node_admin_init(struct node *n, const struct http_server_config *like, struc
     bool local = strcmp(s->http_address, "localhost") == 0;
     config.address = local ? STR("127.0.0.1") : str_c(s->http_address);
     config.port = (uint16_t)s->http_port;
+    if (clash(&config, like))
+        return err_set(err, ERR_INVAL,
+                       "-server.http-listen-port and -admin-server.http-listen-port are both %u: "
+                       "the admin server needs a port of its own",
+                       s->http_port);
     config.connections_max = ADMIN_CONNECTIONS_MAX;
     config.memory_max = ADMIN_MEMORY_MAX;
     return http_server_init(&n->admin, n->threads, n->thread_count, &config, err);

@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "net/http_server_priv.h"
@@ -41,16 +44,54 @@ static struct addr bound_addr(int fd)
     return addr_of_sockaddr((const struct sockaddr *)&sa);
 }
 
-/* A socket per thread. With SO_REUSEPORT a second process would share the port without a word; a
- * first try without it finds that out. */
+/* Until the sockets listen nothing shows another process that they are bound: of two that start
+ * together, the one that has the abstract name goes on. It is of the same network namespace as the
+ * port, and gone with the process. Where names cannot be had, there is no guard. */
+static int take_guard(struct http_server *s)
+{
+    char text[ADDR_TEXT_MAX];
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    int used = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "emberring-http-%s",
+                        addr_text(&s->addr, text));
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)used);
+    if (bind(fd, (const struct sockaddr *)&name, size) != 0) {
+        int code = errno;
+        close(fd);
+        return code == EADDRINUSE ? code : 0;
+    }
+    s->guard_fd = fd;
+    return 0;
+}
+
+void http_guard_close(struct http_server *s)
+{
+    if (s->guard_fd >= 0)
+        close(s->guard_fd);
+    s->guard_fd = -1;
+}
+
+/* With SO_REUSEPORT a second server would share the port without a word: a first try without it
+ * finds one that listens, the guard one that is about to. */
+static int find_free(struct http_server *s, bool dual)
+{
+    int fd = -1, code = s->addr.port == 0 ? 0 : take_guard(s);
+    if (code == 0)
+        code = open_socket(&s->addr, dual, false, &fd);
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+/* A socket per thread. */
 static int open_sockets(struct http_server *s, bool dual)
 {
     struct addr a = s->addr;
-    int fd = -1, code = s->config.share_port ? 0 : open_socket(&a, dual, false, &fd);
+    int code = s->config.share_port ? 0 : find_free(s, dual);
     if (code != 0)
         return code;
-    if (fd >= 0)
-        close(fd);
     bool reuse = s->thread_count > 1 || s->config.share_port;
     for (unsigned i = 0; i < s->thread_count; i++) {
         code = open_socket(&a, dual, reuse, &s->threads[i]->listen_fd);
@@ -64,6 +105,7 @@ static int open_sockets(struct http_server *s, bool dual)
 
 void http_sockets_close(struct http_server *s)
 {
+    http_guard_close(s);
     for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
         if (s->threads[i] != NULL && s->threads[i]->listen_fd >= 0)
             close(s->threads[i]->listen_fd);

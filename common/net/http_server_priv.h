@@ -53,6 +53,7 @@ struct http_server {
     size_t route_count;
     bool started, stopped;
     bool has_heir; /* the sockets are another's too */
+    int guard_fd;  /* keeps the port ours until the sockets listen; -1: none */
     char *address; /* of config, ours */
     struct mem_account memory;
     atomic_uint connections, inflight;
@@ -126,6 +127,9 @@ struct request {
 /* Open or take over one socket a thread; close those that MHD does not have. */
 int http_sockets_open(struct http_server *s, struct err *err);
 void http_sockets_close(struct http_server *s);
+
+/* The sockets listen: others that want the port find out by that. */
+void http_guard_close(struct http_server *s);
 
 /* Let MHD work soon, on its thread. */
 void http_thread_want_run(struct http_thread *t);

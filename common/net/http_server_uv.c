@@ -181,6 +181,7 @@ int http_server_init(struct http_server **out, struct loop *const *loops, unsign
     if (s == NULL)
         return err_set(err, ERR_NOMEM, "HTTP server");
     s->config = *config;
+    s->guard_fd = -1;
     set_defaults(s);
     mem_account_init(&s->memory, NULL, "http requests", s->config.memory_max);
     pthread_condattr_t attr;
@@ -345,6 +346,7 @@ int http_server_start(struct http_server *s, struct err *err)
         else
             return err_set(err, st.rc, "HTTP thread %u: %s", i, uv_strerror(-errno));
     }
+    http_guard_close(s);
     if (s->config.inherit != NULL)
         s->config.inherit->has_heir = true;
     s->config.inherit = NULL;

@@ -220,6 +220,31 @@ static void an_additional_admin_server_has_the_pages_too(void **state)
     assert_int_equal(atomic_load(&w.status), 0);
 }
 
+static void an_admin_server_on_the_port_of_the_main_server_is_refused(void **state)
+{
+    struct node *n = NULL;
+    (void)state;
+    char *argv[] = {"test", "-server.http-listen-address=127.0.0.1",
+                    "-server.http-listen-port=24123", "-admin-server.http-listen-port=24123",
+                    "-admin-server.mode=additional", "-memberlist.bind-addr=127.0.0.1",
+                    "-memberlist.bind-port=0", "-log.level=error", NULL};
+    struct node_role role = {.name = "tester"};
+    char said[2048] = "";
+    int out[2], old = dup(STDERR_FILENO);
+    assert_int_equal(pipe(out), 0);
+    dup2(out[1], STDERR_FILENO);
+    int status = node_init(&n, &role, 8, argv);
+    dup2(old, STDERR_FILENO);
+    close(old);
+    close(out[1]);
+    ssize_t got = read(out[0], said, sizeof said - 1);
+    close(out[0]);
+    assert_int_equal(status, 1);
+    assert_null(n);
+    assert_true(got > 0);
+    assert_non_null(strstr(said, "are both 24123"));
+}
+
 static void an_exclusive_admin_server_has_the_pages_alone(void **state)
 {
     struct world w = {.mode = "exclusive", .is_ready = true};
@@ -289,6 +314,7 @@ int main(void)
         cmocka_unit_test(pages_are_served_and_ready_waits_for_the_role),
         cmocka_unit_test(a_stop_waits_for_what_was_accepted),
         cmocka_unit_test(an_additional_admin_server_has_the_pages_too),
+        cmocka_unit_test(an_admin_server_on_the_port_of_the_main_server_is_refused),
         cmocka_unit_test(an_exclusive_admin_server_has_the_pages_alone),
         cmocka_unit_test(a_role_that_cannot_start_ends_the_process_with_1),
         cmocka_unit_test(a_role_without_gossip_has_pages_without_rings),

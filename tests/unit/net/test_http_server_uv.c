@@ -878,6 +878,28 @@ static void a_taken_port_is_an_error_also_for_a_second_server_of_the_same_user(v
     assert_int_equal(http_server_init(&second, w->loops, 1, &config, &err), ERR_INVAL);
 }
 
+/* Bound sockets do not show before they listen; nobody is to slip in between. */
+static void a_port_is_taken_before_its_server_has_started(void **state)
+{
+    struct world *w = *state;
+    struct http_server *second = NULL;
+    struct http_server_config config = {.address = STR("127.0.0.1")};
+    struct err err = {0};
+    assert_int_equal(loop_init(&w->loops[0], "http", NULL), 0);
+    assert_int_equal(loop_init(&w->loops[1], "http", NULL), 0);
+    assert_int_equal(http_server_init(&second, w->loops, 1, &config, NULL), 0);
+    config.port = http_server_addr(second).port;
+    http_server_free(&second); /* a port that is free */
+    assert_int_equal(http_server_init(&w->server, w->loops, 2, &config, NULL), 0);
+    assert_int_equal(http_server_init(&second, w->loops, 2, &config, &err), ERR_EXIST);
+    assert_null(second);
+    assert_non_null(strstr(err.msg, "address already in use"));
+    assert_int_equal(http_server_start(w->server, NULL), 0);
+    assert_int_equal(http_server_init(&second, w->loops, 2, &config, &err), ERR_EXIST);
+    http_server_free(&w->server);
+    assert_int_equal(http_server_init(&w->server, w->loops, 2, &config, NULL), 0);
+}
+
 static void every_address_means_both_families(void **state)
 {
     struct world *w = *state;
@@ -1022,6 +1044,7 @@ int main(void)
         T(stopping_serves_what_was_accepted_and_then_nothing),
         T(what_outlasts_the_grace_is_answered_503),
         T(a_taken_port_is_an_error_also_for_a_second_server_of_the_same_user),
+        T(a_port_is_taken_before_its_server_has_started),
         T(every_address_means_both_families),
         T(a_route_is_taken_once),
         T(out_of_memory_while_making_leaves_nothing),
