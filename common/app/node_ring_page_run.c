@@ -157,20 +157,37 @@ static int edit(void *arg, void **value)
     return j->forgotten > 0 ? KV_STORE : KV_KEEP;
 }
 
+/* Whoever asks for an id that is not there has written it wrong, or was late. */
+static void say_unknown(const struct ring_job *j, struct buf *text)
+{
+    struct str first = str_head(j->forget[0], 100);
+    log_line(&j->node->log, LOG_WARN, "who is to be forgotten is not in the ring",
+             LOG_C("ring", j->of->name), LOG_S("id", first), LOG_U("ids", j->forget_count));
+    buf_printf(text, "nobody was forgotten, not in the ring: %.*s%s\n", STR_ARG(first),
+               j->forget_count > 1 ? " and others" : "");
+}
+
 static void forget(void *arg)
 {
     struct ring_job *j = arg;
     struct http_field location = {STR_INIT("Location"), STR_INIT("#")};
+    struct buf text = {0};
     j->now = clock_wall_ms();
     int rc = gossip_cas(j->node->gossip, str_c(j->of->key), ring_codec.id, edit, j);
+    if (rc == 0 && j->forgotten == 0 && j->forget_count > 0)
+        say_unknown(j, &text);
     if (rc == 0)
-        http_reply(j->req,
-                   &(struct http_answer){.status = 302, .headers = &location, .header_count = 1});
+        http_reply(j->req, &(struct http_answer){.status = 302,
+                                                 .type = text.size > 0 ? "text/plain" : NULL,
+                                                 .headers = &location,
+                                                 .header_count = 1,
+                                                 .body = buf_view(&text)});
     else if (j->forget_count == 1)
         http_reply_text(j->req, 500, "error forgetting instance '%.*s': %s\n",
                         STR_ARG(j->forget[0]), err_text(rc));
     else
         http_reply_text(j->req, 500, "error forgetting instances: %s\n", err_text(rc));
+    buf_reset(&text);
 }
 
 /* A form's field, decoded. data NULL: no memory. */
