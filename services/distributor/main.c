@@ -144,7 +144,9 @@ static void stop(void *arg)
 static int is_ready(void *arg, struct err *err)
 {
     struct distributor *d = arg;
-    return node_sees_ingesters(d->node, d->node->settings.ring.replication_factor / 2 + 1, err);
+    int rc = ring_life_unique(d->life, err);
+    uint32_t quorum = d->node->settings.ring.replication_factor / 2 + 1;
+    return rc != 0 ? rc : node_sees_ingesters(d->node, quorum, err);
 }
 
 int main(int argc, char **argv)
