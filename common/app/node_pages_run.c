@@ -43,7 +43,7 @@ static void page_ready(void *arg)
         http_reply_text(p->req, 503, "%s is starting\n", n->role);
     } else if (hooks->ready != NULL && hooks->ready(hooks->arg, &err) != 0) {
         struct buf text = {0};
-        if (n->gossip != NULL) {
+        if (n->gossip != NULL && (!g.joined || g.seeds == 0 || g.reached < g.seeds)) {
             buf_c(&text, "; gossip: ");
             gossip_status_text(n->gossip, &text);
         }

@@ -20,7 +20,7 @@ enum {
     POOL_WAITING_MAX = 4096,
     LEAVE_SLACK_MS = 2000,
     REST_LOOK_MS = 4000,
-    SEE_INGESTERS_MS = 10000,
+    SEE_INGESTERS_MS = 30000, /* founding takes 10 s, and then the gossip its time */
     ADMIN_GRACE_MS = 1000,
 };
 
@@ -245,8 +245,8 @@ int node_sees_ingesters(struct node *n, uint32_t need, struct err *err)
     }
     ring_drop(&ring);
     if (active < need && clock_mono_ms() < p->started + SEE_INGESTERS_MS)
-        return err_set(err, ERR_UNAVAILABLE, "%u of %u ingesters are ACTIVE in the ring", active,
-                       need);
+        return err_set(err, ERR_UNAVAILABLE, "%u ingesters are ACTIVE in the ring, %u needed",
+                       active, need);
     if (active < need)
         log_line(&n->log, LOG_WARN, "ready although too few ingesters are in the ring",
                  LOG_U("active", active), LOG_U("needed", need));

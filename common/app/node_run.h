@@ -158,7 +158,7 @@ bool node_reload(struct node *n);
 void node_turn_until(struct node *n, const _Atomic(bool) *done, uint32_t timeout_ms);
 
 /* For roles that work with ingesters: `need` of them are ACTIVE in the ring. Latched; and given up
- * ten seconds after the start, so that a role can be restarted while all others are dead. In hooks
+ * 30 s after the start, so that a role can be restarted while all others are dead. In hooks
  * only. ERR_UNAVAILABLE with what is there. */
 int node_sees_ingesters(struct node *n, uint32_t need, struct err *err);
 

@@ -400,8 +400,8 @@ int member_ready(const struct member *m, struct err *err)
                        "%u are in the ring",
                        expect, m->ring_count);
     return err_set(err, ERR_UNAVAILABLE,
-                   "founding a new cluster: all %u ingesters must see each other for %u ms",
-                   expect, m->config.quiet_ms);
+                   "founding a new cluster: all %u ingesters must see each other for %g s",
+                   expect, m->config.quiet_ms / 1000.0);
 }
 
 /* --- events -------------------------------------------------------------------------------- */

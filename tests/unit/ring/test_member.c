@@ -199,7 +199,7 @@ static void nobody_founds_while_a_condition_is_missing(void **state)
             "a new cluster is founded by exactly 3 ingesters (set by "
             "-ingester.bootstrap-expect, each of an own -ingester.lifecycler.ID), and "
             "2 are in the ring",
-            "founding a new cluster: all 3 ingesters must see each other for 10000 ms",
+            "founding a new cluster: all 3 ingesters must see each other for 10 s",
             "the gossip has reached nobody yet",
             "waiting for other ingesters to take note of it"};
         struct err err = {0};
