@@ -51,6 +51,8 @@ static void put_rates(struct json *j, const struct component_row *r)
         double total, rate;
     } all[] = {{"in", r->in, r->in_rate},
                {"out", r->out, r->out_rate},
+               {"queued", r->queued, r->queued_rate},
+               {"dropped", r->dropped, r->dropped_rate},
                {"failed", r->failed, r->failed_rate}};
     json_key(j, "rates");
     json_begin_object(j);
@@ -63,6 +65,46 @@ static void put_rates(struct json *j, const struct component_row *r)
         json_f64(j, all[i].rate);
         json_end_object(j);
     }
+    json_end_object(j);
+}
+
+static void put_time(struct json *j, const char *key, wall_ms at)
+{
+    struct buf time = {0};
+    ring_page_time(at, &time);
+    json_key(j, key);
+    json_str(j, at == 0 ? STR("") : buf_view(&time));
+    buf_reset(&time);
+}
+
+static void put_outages(struct json *j, const struct component_row *r)
+{
+    json_key(j, "endpoints");
+    json_begin_array(j);
+    for (size_t i = 0; i < r->endpoint_count; i++) {
+        const struct component_endpoint *e = &r->endpoints[i];
+        json_begin_object(j);
+        json_key(j, "url");
+        json_str(j, e->url);
+        json_key(j, "state");
+        json_c(j, e->failing ? "failing" : "ok");
+        put_time(j, "failingSince", e->failing ? e->since : 0);
+        json_key(j, "lastError");
+        json_str(j, e->error);
+        put_time(j, "lastErrorTime", e->error_at);
+        json_end_object(j);
+    }
+    json_end_array(j);
+    if (!r->queue.there)
+        return;
+    json_key(j, "queue");
+    json_begin_object(j);
+    json_key(j, "items");
+    json_f64(j, r->queue.items);
+    json_key(j, "bytes");
+    json_f64(j, r->queue.bytes);
+    json_key(j, "oldestSeconds");
+    json_f64(j, r->queue.oldest_seconds);
     json_end_object(j);
 }
 
@@ -93,6 +135,8 @@ void components_json(const struct component_row *rows, size_t count, struct buf 
         json_key(&j, "arguments");
         json_str(&j, r->arguments);
         put_rates(&j, r);
+        if (r->endpoint_count > 0)
+            put_outages(&j, r);
         json_end_object(&j);
     }
     json_end_array(&j);
@@ -195,6 +239,36 @@ static void put_number(double total, double rate, struct buf *out)
     buf_printf(out, " <span class=\"quiet\">%.1f /s</span></td>", rate);
 }
 
+/* What waits, and who does not answer. */
+static void put_trouble(const struct component_row *r, struct buf *out)
+{
+    if (r->queue.items > 0) {
+        buf_c(out, "<br>queue: ");
+        html_count(out, (uint64_t)r->queue.items);
+        buf_c(out, " requests, ");
+        html_count(out, (uint64_t)r->queue.bytes);
+        buf_printf(out, " bytes, the oldest waits for %.0f s", r->queue.oldest_seconds);
+    }
+    for (size_t i = 0; i < r->endpoint_count; i++) {
+        const struct component_endpoint *e = &r->endpoints[i];
+        if (e->error_at == 0 && !e->failing)
+            continue;
+        buf_c(out, "<br>");
+        html_str(out, e->url);
+        if (e->failing) {
+            buf_c(out, " <b>is failing</b> since ");
+            html_time(out, e->since);
+        }
+        if (e->error_at == 0)
+            continue;
+        buf_c(out, "<br><span class=\"quiet\">last error ");
+        html_time(out, e->error_at);
+        buf_c(out, ": ");
+        html_str(out, e->error);
+        buf_c(out, "</span>");
+    }
+}
+
 static void put_row(const struct component_row *r, struct buf *out)
 {
     buf_c(out, "<tr><td class=\"mono\">");
@@ -209,11 +283,14 @@ static void put_row(const struct component_row *r, struct buf *out)
     buf_c(out, r->healthy ? " healthy" : " unhealthy: ");
     if (!r->healthy)
         html_str(out, r->message);
+    put_trouble(r, out);
     buf_c(out, "</td><td>");
     html_time(out, r->since);
     buf_c(out, "</td>");
     put_number(r->in, r->in_rate, out);
     put_number(r->out, r->out_rate, out);
+    put_number(r->queued, r->queued_rate, out);
+    put_number(r->dropped, r->dropped_rate, out);
     put_number(r->failed, r->failed_rate, out);
     buf_c(out, "<td><details><summary>arguments</summary><pre>");
     html_lines(out, r->arguments);
@@ -235,6 +312,7 @@ void components_html(const struct components_page *p, struct buf *out)
     put_picture(p, out);
     buf_c(out, "<div class=\"wide\"><table><thead><tr><th>Component</th><th>Health</th>"
                "<th>Since (UTC)</th><th class=\"num\">In</th><th class=\"num\">Out</th>"
+               "<th class=\"num\">Queued</th><th class=\"num\">Dropped</th>"
                "<th class=\"num\">Failed</th><th></th></tr></thead><tbody>\n");
     for (size_t i = 0; i < p->count; i++)
         put_row(&p->rows[p->count - 1 - i], out); /* listeners first */

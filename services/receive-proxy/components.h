@@ -14,6 +14,21 @@
 #include "base/str.h"
 #include "base/time.h"
 
+/* An endpoint of a pyroscope.write. */
+struct component_endpoint {
+    struct str url;
+    bool failing;
+    wall_ms since; /* it fails; 0: it does not */
+    struct str error;
+    wall_ms error_at; /* 0: there was none */
+};
+
+/* What waits to be sent. */
+struct component_queue {
+    bool there;
+    double items, bytes, oldest_seconds;
+};
+
 /* One component. Texts are borrowed. */
 struct component_row {
     struct str id, type, label;
@@ -24,8 +39,13 @@ struct component_row {
     wall_ms since;
     struct str address;   /* where it listens; "": it does not */
     struct str arguments; /* as written, without secrets */
-    double in, out, failed;             /* so far: profiles, of a listener's `in` requests */
-    double in_rate, out_rate, failed_rate; /* a second */
+    /* So far: profiles, of a listener's `in` requests. What a queue took is not out before it has
+     * been sent, what a rule dropped did not fail. */
+    double in, out, queued, dropped, failed;
+    double in_rate, out_rate, queued_rate, dropped_rate, failed_rate; /* a second */
+    const struct component_endpoint *endpoints;
+    size_t endpoint_count;
+    struct component_queue queue;
 };
 
 /* What the page shows. */

@@ -14,7 +14,7 @@
 #include "oauth_run.h"
 #include "way_run.h"
 
-enum { ENDPOINT_FAILING_AFTER = 3 }; /* attempts in a row */
+enum { ENDPOINT_FAILING_AFTER = 3 /* attempts in a row */ };
 
 /* How it authenticates. */
 enum scheme_auth { AUTH_NONE, AUTH_BASIC, AUTH_TYPED, AUTH_OAUTH2 };
@@ -37,7 +37,8 @@ struct endpoint {
     struct secret *secret;
     struct oauth *oauth;
 
-    pthread_mutex_t lock;    /* of the addresses */
+    pthread_mutex_t lock;    /* of the addresses and of the status */
+    struct endpoint_status status;
     struct balance *balance; /* NULL: curl looks the host up */
     struct finder *finder;
     struct finder_watch *watch;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "creds_run.h"
 #include "endpoint_parts.h"
@@ -293,12 +294,25 @@ bool endpoint_is_doubtful(const struct endpoint *e)
     return atomic_load_explicit(&e->failures, memory_order_relaxed) > 0;
 }
 
+void endpoint_status(struct endpoint *e, struct endpoint_status *out)
+{
+    pthread_mutex_lock(&e->lock);
+    *out = e->status;
+    pthread_mutex_unlock(&e->lock);
+    out->url = e->url;
+    out->failing = endpoint_is_failing(e);
+}
+
 void endpoint_expect_failure(struct endpoint *e)
 {
     unsigned none = 0;
-    if (atomic_compare_exchange_strong(&e->failures, &none, ENDPOINT_FAILING_AFTER))
-        log_line(e->world->log, LOG_INFO, "requests wait for the endpoint: the queue tries it",
-                 LOG_C("endpoint", e->url));
+    if (!atomic_compare_exchange_strong(&e->failures, &none, ENDPOINT_FAILING_AFTER))
+        return;
+    pthread_mutex_lock(&e->lock);
+    e->status.since = clock_wall_ms();
+    pthread_mutex_unlock(&e->lock);
+    log_line(e->world->log, LOG_INFO, "requests wait for the endpoint: the queue tries it",
+             LOG_C("endpoint", e->url));
 }
 
 void endpoint_dropped(struct endpoint *e, enum flow_kind kind, uint64_t bytes, uint64_t profiles,

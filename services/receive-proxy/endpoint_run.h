@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "flow.h"
 #include "outgoing.h"
 #include "retry.h"
@@ -44,6 +45,19 @@ bool endpoint_is_doubtful(const struct endpoint *e);
 
 /* Hold it for failing until an attempt goes better: something waits for it. Any thread. */
 void endpoint_expect_failure(struct endpoint *e);
+
+/* How it goes. */
+enum { ENDPOINT_ERROR_MAX = 400 };
+struct endpoint_status {
+    const char *url; /* the endpoint's */
+    bool failing;
+    wall_ms since;    /* of the first of the attempts that failed in a row; 0: the last one did not */
+    wall_ms error_at; /* of the last attempt that brought no success; 0: none has */
+    char error[ENDPOINT_ERROR_MAX];
+};
+
+/* Any thread. */
+void endpoint_status(struct endpoint *e, struct endpoint_status *out);
 
 /* How a send ended. */
 struct endpoint_result {

@@ -50,10 +50,34 @@ static double seconds_since(int64_t ns)
     return (double)(clock_mono_ns() - ns) / 1e9;
 }
 
+/* Since when it fails. */
+static void note_state(struct endpoint *e, bool worked)
+{
+    if (worked && !endpoint_is_doubtful(e))
+        return; /* as always: no lock */
+    pthread_mutex_lock(&e->lock);
+    if (worked)
+        e->status.since = 0;
+    else if (e->status.since == 0)
+        e->status.since = clock_wall_ms();
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* What an attempt brought that was no success. */
+static void note_error(struct send *s)
+{
+    struct endpoint *e = s->e;
+    pthread_mutex_lock(&e->lock);
+    e->status.error_at = clock_wall_ms();
+    (void)snprintf(e->status.error, sizeof e->status.error, "%s", s->text);
+    pthread_mutex_unlock(&e->lock);
+}
+
 static void note_attempt(struct send *s, bool worked)
 {
     struct endpoint *e = s->e;
     histogram_observe(e->attempt_latency[s->out->kind], seconds_since(s->attempt_began_ns));
+    note_state(e, worked);
     if (!worked) {
         unsigned n = atomic_fetch_add_explicit(&e->failures, 1, memory_order_relaxed) + 1;
         if (n == ENDPOINT_FAILING_AFTER)
@@ -112,6 +136,7 @@ static void on_time(void *arg)
 static void after_fault(struct send *s, const struct retry_fault *f)
 {
     mono_ms now = clock_mono_ms(), at = now;
+    note_error(s);
     enum retry_end end = retry_failed(&s->retry, f, now, &s->rng, &at);
     log_line(s->e->world->log, LOG_DEBUG, "attempt failed", LOG_C("endpoint", s->e->url),
              LOG_U("attempt", s->retry.attempts), LOG_C("err", s->text));

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "components.h"
+#include "endpoint_run.h"
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "pipeline_run.h"
@@ -124,6 +125,33 @@ static int put_texts(const struct pipeline_view *v, struct arena *a, struct comp
     return row->address.data == NULL || row->arguments.data == NULL ? ERR_NOMEM : rc;
 }
 
+/* The endpoints and the queue of a pyroscope.write. */
+static int put_write(struct proxy *p, const struct pipeline_view *v, struct arena *a,
+                     struct component_row *row)
+{
+    if (v->receiver == NULL || !write_is(v->receiver))
+        return 0;
+    size_t n = write_endpoint_count(v->receiver);
+    struct component_endpoint *all = arena_calloc(a, n + 1, sizeof *all);
+    if (all == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        struct endpoint_status s;
+        write_endpoint_status(v->receiver, i, &s);
+        all[i] = (struct component_endpoint){.url = str_c(s.url),
+                                             .failing = s.failing,
+                                             .since = s.since,
+                                             .error = str_dup(a, str_c(s.error)),
+                                             .error_at = s.error_at};
+        if (all[i].error.data == NULL)
+            return ERR_NOMEM;
+    }
+    row->endpoints = all;
+    row->endpoint_count = n;
+    proxy_queue(p, v, &row->queue);
+    return 0;
+}
+
 static int put_rows(struct ask *ask, struct component_row **out, size_t *count)
 {
     const struct pipeline *p = proxy_pipeline(ask->proxy);
@@ -143,6 +171,8 @@ static int put_rows(struct ask *ask, struct component_row **out, size_t *count)
         rc = put_targets(p, v.node, a, &rows[i]);
         if (rc == 0)
             rc = put_texts(&v, a, &rows[i]);
+        if (rc == 0)
+            rc = put_write(ask->proxy, &v, a, &rows[i]);
     }
     *out = rows;
     *count = n;

@@ -504,7 +504,8 @@ struct pipeline_view pipeline_at(const struct pipeline *p, size_t i)
                                   .healthy = part->healthy,
                                   .message = part->message,
                                   .since = part->since,
-                                  .listener = part->listener};
+                                  .listener = part->listener,
+                                  .receiver = part->receiver};
 }
 
 const char *pipeline_last_failure(const struct pipeline *p)

@@ -71,6 +71,7 @@ struct pipeline_view {
     const char *message; /* of its health */
     wall_ms since;
     const struct receive *listener; /* NULL: is none */
+    const struct receiver *receiver; /* of write and relabel; NULL: is none */
 };
 size_t pipeline_count(const struct pipeline *p);
 struct pipeline_view pipeline_at(const struct pipeline *p, size_t i);

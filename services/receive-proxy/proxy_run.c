@@ -47,7 +47,7 @@ static const struct metric_row load_rows[] = {
 
 /* What a component has done so far, in requests or profiles. */
 struct proxy_counts {
-    double in, out, failed;
+    double in, out, queued, dropped, failed;
 };
 
 /* What a component had done when it was looked at before. */
@@ -410,7 +410,22 @@ static void count_write(struct proxy *p, const struct pipeline_view *v, struct p
             COUNTER_AT(p->write_metrics.dropped_profiles, id, STR("/"), url));
         buf_reset(&shown);
     }
-    c->in = c->out + c->failed;
+    const struct queue_metrics *q = &p->queue_metrics;
+    c->queued = (double)(counter_get(COUNTER_AT(q->queued, id, STR("/"), STR("memory"))) +
+                         counter_get(COUNTER_AT(q->queued, id, STR("/"), STR("disk"))));
+    c->in = c->out + c->failed + gauge_get(GAUGE_AT(q->items, id, STR("/")));
+}
+
+void proxy_queue(struct proxy *p, const struct pipeline_view *v, struct component_queue *out)
+{
+    const struct queue_metrics *q = &p->queue_metrics;
+    const struct set_write *s = v->node->args;
+    struct str id = str_c(v->node->id), path = STR("/");
+    *out = (struct component_queue){
+        .there = s->queue.enabled,
+        .items = gauge_get(GAUGE_AT(q->items, id, path)),
+        .bytes = gauge_get(GAUGE_AT(q->bytes, id, path)),
+        .oldest_seconds = gauge_get(GAUGE_AT(q->oldest_seconds, id, path))};
 }
 
 static struct proxy_counts count_all(struct proxy *p, const struct pipeline_view *v)
@@ -419,14 +434,17 @@ static struct proxy_counts count_all(struct proxy *p, const struct pipeline_view
     struct str id = str_c(v->node->id);
     if (v->listener != NULL) {
         struct receive_stats s = receive_stats(v->listener);
-        c = (struct proxy_counts){(double)(s.requests + s.failures), (double)s.profiles,
-                                  (double)s.failures};
+        c = (struct proxy_counts){.in = (double)(s.requests + s.failures),
+                                  .out = (double)(s.profiles - s.queued - s.dropped),
+                                  .queued = (double)s.queued,
+                                  .dropped = (double)s.dropped,
+                                  .failed = (double)s.failures};
     } else if (strcmp(v->node->type->name, "pyroscope.write") == 0) {
         count_write(p, v, &c);
     } else if (strcmp(v->node->type->name, "pyroscope.relabel") == 0) {
         c.in = (double)count_at(p->relabel_metrics.processed, id);
         c.out = (double)count_at(p->relabel_metrics.written, id);
-        c.failed = (double)count_at(p->relabel_metrics.dropped, id);
+        c.dropped = (double)count_at(p->relabel_metrics.dropped, id);
     }
     return c;
 }
@@ -464,8 +482,12 @@ void proxy_rates(struct proxy *p, const struct pipeline_view *v, struct componen
     before = l == NULL ? before : l->counts[0];
     row->in = now.in;
     row->out = now.out;
+    row->queued = now.queued;
+    row->dropped = now.dropped;
     row->failed = now.failed;
     row->in_rate = rate_of(now.in, before.in, seconds);
     row->out_rate = rate_of(now.out, before.out, seconds);
+    row->queued_rate = rate_of(now.queued, before.queued, seconds);
+    row->dropped_rate = rate_of(now.dropped, before.dropped, seconds);
     row->failed_rate = rate_of(now.failed, before.failed, seconds);
 }

@@ -47,6 +47,10 @@ struct component_row;
 struct pipeline_view;
 void proxy_rates(struct proxy *p, const struct pipeline_view *v, struct component_row *row);
 
+/* What waits in the queue of a pyroscope.write. */
+struct component_queue;
+void proxy_queue(struct proxy *p, const struct pipeline_view *v, struct component_queue *out);
+
 /* /-/ready, /-/healthy, /-/reload, /components, /api/v0/web/components. */
 int proxy_register_pages(struct proxy *p, struct err *err);
 

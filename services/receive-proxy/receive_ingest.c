@@ -42,7 +42,7 @@ static void on_sent(void *arg, const struct flow_result *result)
     struct receive_policy policy = in->policy;
     struct flow_answer a;
     flow_answer(result, FLOW_INGEST, policy.status_passthrough, &a);
-    receive_count(in->owner, &in->item, a.ok);
+    receive_count(in->owner, &in->item, result, a.ok);
     answer(in->owner, &policy, in->req, &a);
 }
 
@@ -51,7 +51,7 @@ static void refuse(struct ingest *in, unsigned status, const char *message)
     struct flow_answer a = {.status = status, .retry_after_s = status == 503 ? 1 : -1};
     struct receive_policy policy = in->policy;
     (void)snprintf(a.message, sizeof a.message, "%s", message);
-    receive_count(in->owner, &in->item, false);
+    receive_count(in->owner, &in->item, NULL, false);
     answer(in->owner, &policy, in->req, &a);
 }
 

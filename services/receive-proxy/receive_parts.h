@@ -39,7 +39,7 @@ struct receive {
     pthread_cond_t paid;
     struct receive_policy policy;
     unsigned owed; /* requests that are under way */
-    _Atomic uint64_t requests, failures, profiles, bytes;
+    _Atomic uint64_t requests, failures, profiles, bytes, queued, dropped;
     struct counter *items[2], *failed[2]; /* by kind */
     void (*done)(void *arg);
     void *done_arg;
@@ -56,8 +56,9 @@ int receive_headers(const struct receive_policy *policy, struct http_req *req,
 /* When an item's time is over: the client's, or the listener's own; MONO_NEVER: none. */
 mono_ms receive_deadline(const struct receive *r, const struct http_req *req);
 
-/* An item was answered: counts. */
-void receive_count(struct receive *r, const struct flow_item *item, bool ok);
+/* An item was answered: counts. `result` is needed when it was with success. */
+void receive_count(struct receive *r, const struct flow_item *item,
+                   const struct flow_result *result, bool ok);
 
 /* Add the routes. */
 int receive_ingest_register(struct receive *r, struct err *err);

@@ -56,7 +56,7 @@ static void note(struct push *p, const struct flow_item *item, const struct flow
 {
     struct flow_answer one;
     flow_answer(result, FLOW_PUSH, p->policy.status_passthrough, &one);
-    receive_count(p->owner, item, one.ok);
+    receive_count(p->owner, item, result, one.ok);
     flow_answer_add(&p->all, &one);
 }
 

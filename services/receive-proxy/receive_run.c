@@ -248,7 +248,8 @@ mono_ms receive_deadline(const struct receive *r, const struct http_req *req)
     return req->deadline - (left / 10 < REPLY_MS ? left / 10 : REPLY_MS);
 }
 
-void receive_count(struct receive *r, const struct flow_item *item, bool ok)
+void receive_count(struct receive *r, const struct flow_item *item,
+                   const struct flow_result *result, bool ok)
 {
     size_t profiles = flow_item_profiles(item);
     counter_add(ok ? r->items[item->kind] : r->failed[item->kind], profiles);
@@ -256,6 +257,10 @@ void receive_count(struct receive *r, const struct flow_item *item, bool ok)
         return;
     atomic_fetch_add(&r->profiles, profiles);
     atomic_fetch_add(&r->bytes, flow_item_bytes(item));
+    if (result->stored == 0 && result->synced + result->kept > 0)
+        atomic_fetch_add(&r->queued, profiles);
+    else if (result->stored == 0 && result->dropped > 0)
+        atomic_fetch_add(&r->dropped, profiles);
 }
 
 /* --- TLS --------------------------------------------------------------------------------- */
@@ -562,6 +567,8 @@ struct receive_stats receive_stats(const struct receive *r)
         .failures = atomic_load(&r->failures),
         .profiles = atomic_load(&r->profiles),
         .bytes = atomic_load(&r->bytes),
+        .queued = atomic_load(&r->queued),
+        .dropped = atomic_load(&r->dropped),
         .connections = http_server_stats(r->http).connections,
     };
 }

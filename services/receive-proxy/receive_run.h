@@ -75,6 +75,7 @@ void receive_retire(struct receive *r, void (*done)(void *arg), void *arg);
 struct receive_stats {
     uint64_t requests, failures; /* answered with success, and without */
     uint64_t profiles, bytes;    /* taken */
+    uint64_t queued, dropped;    /* of the profiles: nobody has them but a queue; by a rule */
     unsigned connections;
 };
 struct addr receive_addr(const struct receive *r);

@@ -56,6 +56,11 @@ int write_start(struct receiver *r, struct err *err);
 /* The receiver was made by write_init(). */
 bool write_is(const struct receiver *r);
 
+/* How its endpoints are, in the order of the settings. Any thread. */
+struct endpoint_status;
+size_t write_endpoint_count(const struct receiver *r);
+void write_endpoint_status(const struct receiver *r, size_t i, struct endpoint_status *out);
+
 /* The UUID of this instance: read from `dir`/alloy_seed.json, made and stored there when it is
  * not; with dir "" made anew. ERR_IO with a fresh one in `out` all the same. */
 enum { INSTANCE_ID_SIZE = 37 };

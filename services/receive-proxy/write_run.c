@@ -359,3 +359,14 @@ bool write_is(const struct receiver *receiver)
 {
     return receiver->ops == &ops;
 }
+
+size_t write_endpoint_count(const struct receiver *receiver)
+{
+    return ((const struct write *)receiver)->count;
+}
+
+void write_endpoint_status(const struct receiver *receiver, size_t i,
+                           struct endpoint_status *out)
+{
+    endpoint_status(((const struct write *)receiver)->endpoints[i], out);
+}

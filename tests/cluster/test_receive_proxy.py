@@ -526,6 +526,31 @@ def test_a_change_of_tls_takes_over_the_port(proxy, tmp_path):
 
 # --- pages and limits --------------------------------------------------------------------------
 
+def test_an_outage_is_shown(proxy, tmp_path):
+    """A receiver that is down: what waits is no failure and is not out, and the endpoint says since when and why."""
+    rule = 'rule {\n action = "drop"\n source_labels = ["service_name"]\n regex = "unwanted"\n }'
+    p = proxy('pyroscope.receive_http "in" {\n http {\n listen_address = "127.0.0.1"\n listen_port = {port}\n }\n'
+              ' forward_to = [pyroscope.relabel.r.receiver]\n}\n'
+              'pyroscope.relabel "r" {\n forward_to = [pyroscope.write.w.receiver]\n ' + rule + '\n}\n'
+              'pyroscope.write "w" {\n endpoint {\n url = "http://127.0.0.1:1"\n }\n'
+              f' queue {{\n dir = "{tmp_path / "waits"}"\n }}\n}}\n')
+    for _ in range(3):
+        assert p.ask(p.url("/ingest?name=a"), b"x")[0] == 200
+    assert p.ask(p.url("/ingest?name=unwanted"), b"x")[0] == 200
+    parts = {c["localID"]: c for c in json.loads(p.get("/api/v0/web/components")[1])}
+    total = lambda part, what: parts[part]["rates"][what]["total"]  # noqa: E731
+    assert [total("pyroscope.receive_http.in", x) for x in ("in", "out", "queued", "dropped", "failed")] == [4, 0, 3, 1, 0]
+    assert [total("pyroscope.relabel.r", x) for x in ("in", "out", "dropped", "failed")] == [4, 3, 1, 0]
+    assert [total("pyroscope.write.w", x) for x in ("in", "out", "queued", "failed")] == [3, 0, 3, 0]
+    assert parts["pyroscope.write.w"]["queue"]["items"] == 3 and parts["pyroscope.write.w"]["queue"]["bytes"] > 0
+    until(lambda: json.loads(p.get("/api/v0/web/components")[1])[0]["endpoints"][0]["state"] == "failing")
+    e = json.loads(p.get("/api/v0/web/components")[1])[0]["endpoints"][0]
+    assert e["url"] == "http://127.0.0.1:1" and e["failingSince"] and e["lastErrorTime"]
+    assert "unavailable" in e["lastError"]
+    page = p.get("/components")[1]
+    assert "is failing" in page and "the oldest waits for" in page
+
+
 def test_components_are_shown_without_their_secrets(proxy, recorder):
     r = recorder()
     auth = '    basic_auth {\n username = "me"\n password = "hush-hush"\n }'

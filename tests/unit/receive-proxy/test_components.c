@@ -12,6 +12,14 @@
 #include "base/mem.h"
 
 static const size_t to_write[] = {0, 1}, to_relabel[] = {2};
+static const struct component_endpoint endpoints[] = {
+    {.url = STR_INIT("http://up")},
+    {.url = STR_INIT("http://down"),
+     .failing = true,
+     .since = 1700000000000,
+     .error = STR_INIT("unavailable: <refused>"),
+     .error_at = 1700000005000},
+};
 static const struct component_row rows[] = {
     {.id = STR_INIT("pyroscope.write.a"),
      .type = STR_INIT("pyroscope.write"),
@@ -21,7 +29,12 @@ static const struct component_row rows[] = {
      .arguments = STR_INIT("endpoint {\n\turl = \"http://a/?x=<script>\"\n}"),
      .since = 1700000000000,
      .out = 12,
-     .out_rate = 0.5},
+     .out_rate = 0.5,
+     .queued = 7,
+     .dropped = 3,
+     .endpoints = endpoints,
+     .endpoint_count = 2,
+     .queue = {true, 5, 6000, 42}},
     {.id = STR_INIT("pyroscope.write.b"), .healthy = true},
     {.id = STR_INIT("pyroscope.relabel.x"), .healthy = true, .to = to_write, .to_count = 2},
     {.id = STR_INIT("pyroscope.receive_http.r"),
@@ -48,6 +61,11 @@ static void json_names_both_ends_of_a_reference(void **state)
     assert_true(has(&b, "\"state\":\"unhealthy\""));
     assert_true(has(&b, "\"address\":\"http://127.0.0.1:4040\""));
     assert_true(has(&b, "\"out\":{\"total\":12,\"perSecond\":0.5}"));
+    assert_true(has(&b, "\"queued\":{\"total\":7,"));
+    assert_true(has(&b, "\"dropped\":{\"total\":3,"));
+    assert_true(has(&b, "{\"url\":\"http://up\",\"state\":\"ok\",\"failingSince\":\"\""));
+    assert_true(has(&b, "{\"url\":\"http://down\",\"state\":\"failing\",\"failingSince\":\"2023-"));
+    assert_true(has(&b, "\"queue\":{\"items\":5,\"bytes\":6000,\"oldestSeconds\":42}"));
     buf_reset(&b);
     components_json(rows, 0, &b);
     assert_true(str_eq(buf_view(&b), STR("[]")));
@@ -74,6 +92,10 @@ static void the_page_has_boxes_lines_and_no_foreign_markup(void **state)
     assert_true(has(&b, "&lt;script&gt;"));
     assert_true(has(&b, "&lt;i&gt;bad&lt;/i&gt;"));
     assert_false(has(&b, "<i>"));
+    assert_true(has(&b, "the oldest waits for 42 s"));
+    assert_true(has(&b, "http://down <b>is failing</b> since "));
+    assert_true(has(&b, "unavailable: &lt;refused&gt;"));
+    assert_false(has(&b, "http://up"));
     assert_true(has(&b, "<rect"));
     assert_true(has(&b, "stroke-dasharray"));
     assert_true(has(&b, "endpoint {\n  url"));

@@ -9,6 +9,7 @@
 
 #include "../../lib/memdisk.h"
 #include "answer.h"
+#include "endpoint_run.h"
 
 static struct memdisk *disk;
 
@@ -177,11 +178,19 @@ static void a_queue_on_disk_takes_over_after_the_first_failure(void **state)
     w->endpoints[0].min_backoff_ms = w->endpoints[0].max_backoff_ms = 60000;
     w->peers[0].usual.status = 503;
     world_start(w);
+    struct endpoint_status s;
+    write_endpoint_status(w->receiver, 0, &s);
+    assert_true(!s.failing && s.since == 0 && s.error_at == 0);
     assert_int_equal(world_ask(w, FLOW_PUSH, "p")->synced, 1);
     assert_int_equal(world_counter(w, w->write_metrics.retries, 0), 0);
+    write_endpoint_status(w->receiver, 0, &s);
+    assert_true(s.since != 0 && s.error_at >= s.since);
+    assert_non_null(strstr(s.error, "503"));
     w->peers[0].usual.status = 200;
     WORLD_UNTIL(w, counter_of(w->queue_metrics.sent, NULL) == 1);
     assert_int_equal(world_ask(w, FLOW_PUSH, "q")->stored, 1);
+    write_endpoint_status(w->receiver, 0, &s);
+    assert_true(!s.failing && s.since == 0 && s.error_at != 0);
 }
 
 static void what_waits_on_disk_says_that_its_endpoint_is_failing(void **state)
