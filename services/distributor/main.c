@@ -93,6 +93,7 @@ static int build(struct distributor *d, struct err *err)
                                    .timeout_ms = n->settings.distributor.push_timeout_ms,
                                    .inflight_bytes = n->settings.distributor.inflight_bytes,
                                    .metrics = &d->write_metrics,
+                                   .log = &n->log,
                                    .now = node_wall_ms};
     rc = writer_init(&d->writer, &writer);
     if (rc != 0)

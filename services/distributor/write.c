@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "ingester.msg.h"
@@ -28,6 +29,7 @@ enum {
     RESPONSE_MAX = 4 << 20,
     SETS_MAX = 4096,
     CALL_BYTES = 16 << 10, /* what a call takes beside its body */
+    FACTOR_LOG_MS = 60000,
 };
 
 const struct metric_row write_metric_rows[] = {
@@ -48,6 +50,7 @@ struct writer {
     uint64_t numbered;          /* in all lanes of this name */
     struct map *next;           /* set key -> last number given */
     struct map *flights;        /* address -> struct flight, of those that are called now */
+    struct log_rate factor_rate;
     _Atomic uint64_t last_hash; /* of the roster, as ingesters last said */
 };
 
@@ -421,6 +424,24 @@ static uint64_t call_bytes(const struct shard *s)
     return s->body.size + CALL_BYTES;
 }
 
+/* Every push is refused while the factor is not the cluster's: only the operator can mend it. */
+static void look_for_factor(struct writer *w, const struct target *t,
+                            const struct rpc_result *result)
+{
+    uint64_t left_out = 0;
+    if (w->c.log == NULL || result->code != RPC_FAILED_PRECONDITION ||
+        !str_starts_with(str_c(result->message), STR("wrong_replication_factor")))
+        return;
+    (void)pthread_mutex_lock(&w->lock);
+    bool pass = log_rate_pass(&w->factor_rate, clock_mono_ms(), FACTOR_LOG_MS, &left_out);
+    (void)pthread_mutex_unlock(&w->lock);
+    if (pass)
+        log_line(w->c.log, LOG_WARN,
+                 "pushes are refused: -distributor.replication-factor is not the cluster's",
+                 LOG_U("replication_factor", w->c.replication_factor), LOG_C("ingester", t->id),
+                 LOG_C("err", result->message), LOG_U("left_out", left_out));
+}
+
 static void on_append(void *arg, const struct rpc_result *result)
 {
     struct target *t = arg;
@@ -432,6 +453,7 @@ static void on_append(void *arg, const struct rpc_result *result)
     char message[320] = "";
     flight_end(w->writer, t->addr, call_bytes(s));
     if (result->code != RPC_OK) {
+        look_for_factor(w->writer, t, result);
         (void)snprintf(message, sizeof message, "%s: %s", t->id, result->message);
         (void)ackset_fail(s->acks, index, rpc_err_of_code(result->code));
     } else if (arena_init(&a, 1024, NULL) != 0 ||

@@ -42,6 +42,7 @@ struct writer_config {
     uint32_t timeout_ms;     /* of an Append */
     uint64_t inflight_bytes; /* that may wait for one ingester; beyond, it is not called */
     struct write_metrics *metrics;
+    const struct log *log; /* may be NULL */
     wall_ms (*now)(void);
 };
 

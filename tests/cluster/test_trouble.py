@@ -220,7 +220,7 @@ def test_sigterm_at_any_moment_of_a_start_ends_it_cleanly(role, tmp_path):
         assert "assertion" not in out and "Sanitizer" not in out, out
 
 
-def test_another_replication_factor_is_refused_by_name(cluster):
+def test_another_replication_factor_is_refused_by_name(cluster, tmp_path):
     c = cluster()
     c.must_push([(labels(), [pprof({("a",): 1})])])
     e = {x["name"]: x for role in c.endpoints().values() for x in role}
@@ -230,9 +230,12 @@ def test_another_replication_factor_is_refused_by_name(cluster):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    p = subprocess.Popen([os.path.join(BIN, "distributor"), *args, f"-server.http-listen-port={port}",
-                          "-memberlist.bind-port=0", f"-memberlist.join={e['ingester-0']['gossip']}"],
-                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    args = [a for a in args if "instance-id" not in a]
+    with open(tmp_path / "factor.log", "w", encoding="utf-8") as log:
+        p = subprocess.Popen([os.path.join(BIN, "distributor"), *args, f"-server.http-listen-port={port}",
+                              "-memberlist.bind-port=0", f"-memberlist.join={e['ingester-0']['gossip']}",
+                              "-distributor.ring.instance-id=of-two"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
     try:
         def ready():
             try:
@@ -244,6 +247,9 @@ def test_another_replication_factor_is_refused_by_name(cluster):
                           headers={"Content-Type": "application/proto"},
                           data=push_request([(labels(), [pprof({("b",): 1})])]))
         assert r.status_code == 503 and "founded with 3" in r.text, (r.status_code, r.text)
+        said = [line for line in open(tmp_path / "factor.log", encoding="utf-8") if "pushes are refused" in line]
+        assert len(said) == 1 and all(x in said[0] for x in (
+            "level=warn", "-distributor.replication-factor", "founded with 3, not 2")), said
     finally:
         p.terminate()
         assert p.wait(20) == 0
