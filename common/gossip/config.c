@@ -23,7 +23,7 @@ const struct conf_row gossip_rows[] = {
     CONF_U32_ROW(R, advertise_port, "advertise-port", "advertise_port", "0", 0,
                  "Port that others reach this member at. 0: the bound one."),
     CONF_LIST_ROW(R, join, "join", "join_members", "", 0,
-                  "Members to join: ip:port, host:port, dns+host:port, dnssrv+name or "
+                  "Members to join: ip:port, [ip6]:port, host:port, dns+host:port, dnssrv+name or "
                   "dnssrvnoa+name; may be given several times. Looked up again and tried until one "
                   "answers. Port 7946 when left out."),
     CONF_MS_ROW(R, join_backoff_min_ms, "min-join-backoff", "min_join_backoff", "1s",

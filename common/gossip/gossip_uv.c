@@ -359,6 +359,11 @@ static int make_transport(struct gossip *g, struct err *err)
                                   .writers_max = c->writers_max,
                                   .writer_wait_ms = c->writer_wait_ms,
                                   .tls = c->tls_enabled ? &tls : NULL};
+    if (!c->tls_enabled &&
+        (c->tls_ca_path[0] != '\0' || c->tls_cert_path[0] != '\0' || c->tls_key_path[0] != '\0'))
+        log_line(&g->log, LOG_WARN,
+                 "gossip is not encrypted: certificates are given, but not "
+                 "-memberlist.tls-enabled=true");
     int rc = transport_init(&g->transport, g->loop, &tc, &transport_events, g, &g->log, err);
     if (rc != 0 && c->tls_enabled)
         (void)err_wrap(err, "-memberlist.tls-*");

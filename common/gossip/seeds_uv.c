@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -441,6 +442,25 @@ uint64_t seeds_mark(const struct seeds *s, struct gossip_core *core)
            join_news(gossip_core_join(core));
 }
 
+/* "::1:5701" is an address of its own, and not port 5701 of ::1: say what it was taken for. */
+static void put_bare_v6(struct str text, const struct names_view *v, struct buf *out)
+{
+    char bracketed[ADDR_TEXT_MAX + 16];
+    size_t colon = str_rfind(text, ':');
+    struct addr meant;
+    uint64_t port = 0;
+    if (text.len == 0 || text.data[0] == '[' || colon == SIZE_MAX ||
+        str_find(text, ':') == colon || v->count != 1)
+        return;
+    buf_printf(out, " = [%.*s]:%u", STR_ARG(text), v->addrs[0].port);
+    int used = snprintf(bracketed, sizeof bracketed, "[%.*s]:%.*s",
+                        STR_ARG(str_head(text, colon)), STR_ARG(str_skip(text, colon + 1)));
+    if (used > 0 && (size_t)used < sizeof bracketed &&
+        str_u64(str_skip(text, colon + 1), &port) == 0 &&
+        addr_parse(&meant, str_c(bracketed), PORT) == 0)
+        buf_printf(out, "; or is %s meant?", bracketed);
+}
+
 void seeds_text(const struct seeds *s, struct gossip_core *core, struct buf *out)
 {
     const struct names *n = disco_names(s->disco);
@@ -459,7 +479,9 @@ void seeds_text(const struct seeds *s, struct gossip_core *core, struct buf *out
                           : how == ENTRY_UNTRIED ? "not tried yet"
                           : v.why[0] == '\0'     ? "being looked up"
                                                  : v.why;
-        buf_printf(out, "%s%s (%s)", first ? "" : ", ", v.text, why);
+        buf_printf(out, "%s%s", first ? "" : ", ", v.text);
+        put_bare_v6(str_c(v.text), &v, out);
+        buf_printf(out, " (%s)", why);
         first = false;
     }
     if (more > 0)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "gossip/core.h"
@@ -298,6 +299,64 @@ static void without_memory_no_member_is_made(void **state)
     end(&a);
 }
 
+static void capture(void *arg, enum log_level level, struct str line)
+{
+    (void)level;
+    buf_str(arg, line);
+    buf_u8(arg, '\n');
+}
+
+/* A member with these two options more; what it logs, and what it says of its join list at once. */
+static void said_with(const char *one, const char *two, struct buf *lines, struct buf *text)
+{
+    struct one o = {0};
+    struct err err = {0};
+    struct conf_section s = {"Gossip",    "memberlist.", "memberlist",
+                             gossip_rows, &o.config,     gossip_config_validate};
+    struct log log = {.sink = capture, .arg = lines};
+    const char *argv[] = {"x", "-memberlist.bind-addr=127.0.0.1", "-memberlist.bind-port=0", one,
+                          two};
+    assert_int_equal(conf_init(&o.conf, &s, 1, &err), 0);
+    assert_int_equal(conf_args(o.conf, 5, argv, &err), 0);
+    assert_int_equal(conf_apply(o.conf, &err), 0);
+    assert_int_equal(gossip_init(&o.g, loop, &o.config, &log, NULL, &err), 0);
+    assert_int_equal(gossip_register(o.g, &tv_codec), 0);
+    assert_int_equal(gossip_start(o.g, &err), 0);
+    gossip_status_text(o.g, text);
+    end(&o);
+}
+
+static void an_address_whose_port_lacks_brackets_is_shown_as_it_was_taken(void **state)
+{
+    struct buf lines = {0}, text = {0};
+    (void)state;
+    said_with("-memberlist.join=::1:5701", "-memberlist.join=[::1]:5702,127.0.0.2:5703", &lines,
+              &text);
+    assert_true(str_contains(buf_view(&text), STR("waiting for ::1:5701 = [::1:5701]:7946; or is "
+                                                  "[::1]:5701 meant? (")));
+    assert_true(str_contains(buf_view(&text), STR(", [::1]:5702 (")));
+    assert_true(str_contains(buf_view(&text), STR(", 127.0.0.2:5703 (")));
+    buf_clear(&text);
+    said_with("-memberlist.join=fe00::a:b", "-memberlist.cluster-label=", &lines, &text);
+    assert_true(str_contains(buf_view(&text), STR("waiting for fe00::a:b = [fe00::a:b]:7946 (")));
+    buf_reset(&text);
+    buf_reset(&lines);
+}
+
+static void certificates_without_tls_are_warned_about(void **state)
+{
+    struct buf lines = {0}, text = {0};
+    (void)state;
+    said_with("-memberlist.tls-cert-path=/none", "-memberlist.tls-enabled=false", &lines, &text);
+    assert_true(str_contains(buf_view(&lines), STR("-memberlist.tls-enabled=true")));
+    buf_clear(&lines);
+    said_with("-memberlist.tls-enabled=false", "-memberlist.cluster-label=", &lines, &text);
+    assert_true(lines.size > 0);
+    assert_false(str_contains(buf_view(&lines), STR("tls-enabled")));
+    buf_reset(&text);
+    buf_reset(&lines);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -307,6 +366,8 @@ int main(void)
         T(http_on_the_gossip_port_gets_an_answer),
         T(a_stream_ping_is_answered_over_the_socket),
         T(an_address_in_use_is_said_so),
+        T(an_address_whose_port_lacks_brackets_is_shown_as_it_was_taken),
+        T(certificates_without_tls_are_warned_about),
         T(without_memory_no_member_is_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
