@@ -220,6 +220,21 @@ def test_who_is_in_the_ring_but_not_a_member_stands_first(cluster):
     assert "ingester-1" not in [m["Name"] for m in members]
 
 
+def test_the_tabs_fit_and_who_answered_gives_way(shared, browser):
+    querier = "http://" + shared.endpoints()["querier"][0]["http"]
+    widths = "const [n, a] = ['.top nav', '#answered'].map(s => document.querySelector(s));" \
+             "return [n.scrollWidth - n.clientWidth, a.scrollWidth - a.clientWidth]"
+    try:
+        for width in (1280, 1210, 1024):
+            browser.set_window_size(width, 900)
+            browser.get(querier + "/ring")
+            tabs, answered = browser.execute_script(widths)
+            assert tabs == 0, (width, tabs)
+            assert answered > 0 or width != 1210, (width, answered)
+    finally:
+        browser.set_window_size(1440, 900)
+
+
 def test_a_browser_refreshes_asks_and_forgets(cluster, browser):
     c = cluster("--ingesters", "3", "--", "-ring.heartbeat-timeout=8s", "-ingester.heartbeat-period=1s")
     url = c.url("distributor-0") + "/ring"
