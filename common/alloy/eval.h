@@ -31,6 +31,10 @@ struct alloy_eval {
     const char *hostname, *version;
     /* Text of an error that belongs to no place (or to the caller's); empty otherwise. */
     struct err err;
+    /* Of such an error that a schema's validate brought: the statement that it is about, if it is
+     * one inside. */
+    bool judged;
+    const struct alloy_stmt *fault;
 };
 
 /* Evaluate. 0; ERR_PARSE with the reason in diags, or in ev->err when it has no place;

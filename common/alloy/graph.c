@@ -299,11 +299,17 @@ static bool is_too_large(const struct mem_account *a)
     return a->used > a->limit / 4;
 }
 
-/* What the decoder could not say at a place of its own is said of the whole block. */
-static void fail_build(struct graph_node *n, const char *step, const char *message,
-                       struct alloy_diags *diags)
+/* What the decoder could not say at a place of its own is said of the statement that it is about, or
+ * of the whole block. */
+static void fail_build(struct graph_node *n, const struct alloy_stmt *fault, const char *step,
+                       const char *message, struct alloy_diags *diags)
 {
-    alloy_diags_addf(diags, ALLOY_ERROR, n->pub.file, n->pub.start, n->pub.end, "%s%s%s",
+    struct alloy_pos start = n->pub.start, end = n->pub.end;
+    if (fault != NULL) {
+        start = alloy_pos_at(n->file, fault->start);
+        end = alloy_pos_at(n->file, fault->value != NULL ? fault->end : fault->open);
+    }
+    alloy_diags_addf(diags, ALLOY_ERROR, n->pub.file, start, end, "%s%s%s",
                      n->pub.type->config ? "Failed to evaluate node for config block: "
                                          : "Failed to build component: ",
                      step, message);
@@ -339,7 +345,8 @@ static int evaluate(struct graph_node *n, struct alloy_diags *diags)
     if (rc == ERR_NOMEM && !is_too_large(&n->accounts[turn]))
         return rc;
     if (rc != 0 && diags->errors == errors)
-        fail_build(n, n->pub.type->config ? "" : "decoding configuration: ", ev.err.msg, diags);
+        fail_build(n, ev.fault, n->pub.type->config ? "" : "decoding configuration: ", ev.err.msg,
+                   diags);
     if (rc != 0)
         return ERR_PARSE;
     n->pub.args = args;
@@ -362,7 +369,7 @@ static int evaluate_all(struct alloy_graph *g, struct alloy_diags *diags)
             if (rc == ERR_NOMEM)
                 return rc;
             if (rc != 0)
-                fail_build(n, "building component: ", err.msg, diags);
+                fail_build(n, NULL, "building component: ", err.msg, diags);
         }
         failed = failed || rc != 0;
     }

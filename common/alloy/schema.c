@@ -279,6 +279,40 @@ static int decode_attribute(struct alloy_eval *ev, const struct alloy_schema *s,
 static int decode_statements(struct alloy_eval *ev, const struct alloy_schema *s,
                              struct alloy_stmt *body, void *at);
 
+static bool is_word(char c)
+{
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+           (c >= 'A' && c <= 'Z');
+}
+
+/* Where a text has a name as a word of its own; SIZE_MAX: nowhere. */
+static size_t find_word(struct str text, struct str name)
+{
+    for (size_t i = 0; name.len > 0 && i + name.len <= text.len; i++) {
+        size_t end = i + name.len;
+        if ((i == 0 || !is_word(text.data[i - 1])) &&
+            (end == text.len || !is_word(text.data[end])) &&
+            str_eq(str_head(str_skip(text, i), name.len), name))
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+/* The statement that a message names first; NULL: none. */
+static const struct alloy_stmt *find_named(const struct alloy_stmt *body, struct str message)
+{
+    const struct alloy_stmt *found = NULL;
+    size_t first = SIZE_MAX;
+    for (; body != NULL; body = body->next) {
+        size_t at = find_word(message, body->name);
+        if (at < first) {
+            first = at;
+            found = body;
+        }
+    }
+    return found;
+}
+
 static int decode_block(struct alloy_eval *ev, const struct alloy_schema *s,
                         struct alloy_stmt *st, void *at)
 {
@@ -294,7 +328,10 @@ static int decode_block(struct alloy_eval *ev, const struct alloy_schema *s,
         if (text->data == NULL)
             return alloy_eval_nomem(ev);
     }
-    return decode_statements(ev, s, st->body, at);
+    int rc = decode_statements(ev, s, st->body, at);
+    if (rc != 0 && ev->judged && ev->fault == NULL)
+        ev->fault = st;
+    return rc;
 }
 
 static size_t count_blocks(const struct alloy_stmt *body, struct str name)
@@ -404,6 +441,8 @@ static int decode_statements(struct alloy_eval *ev, const struct alloy_schema *s
         return 0;
     if (ev->err.code == 0)
         (void)err_set(&ev->err, ERR_PARSE, "invalid arguments");
+    ev->judged = true;
+    ev->fault = find_named(body, str_c(ev->err.msg));
     return ERR_PARSE;
 }
 

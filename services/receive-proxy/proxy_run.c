@@ -253,11 +253,36 @@ static void apply_logging(struct proxy *p)
     (void)log_format_parse(l->format, &log->format);
 }
 
+static void put_flag_fault(struct str message, struct buf *out)
+{
+    static const char *const steps[] = {"Failed to build component: ", "decoding configuration: ",
+                                        "building component: "};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (str_starts_with(message, str_c(steps[i])))
+            message = str_skip(message, strlen(steps[i]));
+    bool listens = str_contains(message, STR("listen"));
+    buf_printf(out, "Error: %s: %.*s\n", listens ? "-receive.http-listen-address" : "-forward-to",
+               STR_ARG(message));
+}
+
+/* Of flags only what is wrong: the text that they stand for is nobody's. */
+static void print_faults(const struct proxy *p, const struct source *s,
+                         const struct alloy_diags *diags)
+{
+    struct buf text = {0};
+    if (p->node->config_file != NULL)
+        alloy_diags_print(diags, s->texts, s->count, &text);
+    for (size_t i = 0; p->node->config_file == NULL && i < diags->count; i++)
+        if (diags->items[i].severity == ALLOY_ERROR)
+            put_flag_fault(diags->items[i].message, &text);
+    (void)fwrite(text.data, 1, text.size, stderr);
+    buf_reset(&text);
+}
+
 bool proxy_load(struct proxy *p)
 {
     struct source s = {0};
     struct alloy_diags diags = {0};
-    struct buf text = {0};
     struct err err = {0};
     int rc = read_source(p, &s, &err);
     if (rc != 0) {
@@ -266,10 +291,8 @@ bool proxy_load(struct proxy *p)
     }
     rc = pipeline_prepare(p->pipeline, s.texts, s.count, &diags);
     if (rc != 0) {
-        alloy_diags_print(&diags, s.texts, s.count, &text);
-        (void)fwrite(text.data, 1, text.size, stderr);
+        print_faults(p, &s, &diags);
         (void)fprintf(stderr, "Error: could not perform the initial load successfully\n");
-        buf_reset(&text);
     } else {
         log_warnings(p, &diags);
         apply_logging(p);

@@ -28,6 +28,9 @@ int relabel_rules_init(struct relabel_rules **out, const struct set_rule *rules,
                        struct err *err);
 void relabel_rules_free(struct relabel_rules **r); /* NULL-safe */
 
+/* What is wrong with one rule. ERR_INVAL, ERR_NOMEM. */
+int relabel_rule_check(const struct set_rule *rule, struct err *err);
+
 /* Apply all rules to the set `in` (sorted, no name twice): *keep false: dropped; else *out is a
  * set in the arena whose strings are in the arena or borrowed from `in`. ERR_NOMEM. */
 int relabel_apply(const struct relabel_rules *r, struct labels in, struct arena *a,

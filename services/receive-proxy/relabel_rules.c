@@ -176,10 +176,23 @@ static int compile(struct rule *r, const struct set_rule *s, struct arena *a, st
         return err_set(err, ERR_NOMEM, "no memory for relabel rules");
     rc = regex_init(&r->regex, s->regex, err);
     if (rc != 0 && rc != ERR_NOMEM) {
+        err_wrap(err, "regex");
         rc = ERR_INVAL;
         if (err != NULL)
             err->code = rc; /* the text says it all */
     }
+    return rc;
+}
+
+int relabel_rule_check(const struct set_rule *s, struct err *err)
+{
+    struct arena *a = NULL;
+    struct rule rule = {0};
+    if (arena_init(&a, 256, NULL) != 0)
+        return err_set(err, ERR_NOMEM, "no memory for relabel rules");
+    int rc = compile(&rule, s, a, err);
+    regex_free(&rule.regex);
+    arena_free(&a);
     return rc;
 }
 

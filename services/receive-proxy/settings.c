@@ -32,6 +32,11 @@ static int validate_queue(const void *at, struct err *err)
     return set_queue_check(at, err);
 }
 
+static int validate_rule(const void *at, struct err *err)
+{
+    return relabel_rule_check(at, err);
+}
+
 static int validate_relabel(const void *at, struct err *err)
 {
     return set_relabel_check(at, err);
@@ -165,7 +170,7 @@ static const struct alloy_row rule_rows[] = {
     ALLOY_I64_ROW(set_rule, modulus, "modulus", 0, "0"),
     ALLOY_ROWS_END,
 };
-static const struct alloy_schema rule_schema = ALLOY_SCHEMA(set_rule, rule_rows, NULL);
+static const struct alloy_schema rule_schema = ALLOY_SCHEMA(set_rule, rule_rows, validate_rule);
 
 static const struct alloy_row relabel_rows[] = {
     ALLOY_CAPSULES_ROW(set_relabel, forward_to, "forward_to", ALLOY_REQUIRED, SET_RECEIVER),

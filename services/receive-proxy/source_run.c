@@ -11,6 +11,7 @@
 #include "alloy/format.h"
 #include "base/mem.h"
 #include "pipeline_run.h"
+#include "settings.h"
 #include "store/io.h"
 
 enum { PATH_MAX_ = 4096, FILES_MAX = 1000 };
@@ -109,12 +110,33 @@ int source_read(struct source *s, const char *path, struct err *err)
     return rc;
 }
 
+static int check_forward_to(const struct receive_proxy_settings *flags, struct err *err)
+{
+    if (flags->forward_to.count == 0)
+        return err_set(err, ERR_INVAL, "give -config.file, or -forward-to");
+    for (size_t i = 0; i < flags->forward_to.count; i++) {
+        struct str url = str_c(flags->forward_to.items[i]);
+        struct buf shown = {0};
+        if (str_eq(url, STR("ring")) || str_starts_with(url, STR("http://")) ||
+            str_starts_with(url, STR("https://")))
+            continue;
+        set_put_url(url, &shown);
+        err_set(err, ERR_INVAL, "-forward-to: \"%.*s\" needs http:// or https://",
+                STR_ARG(str_head(buf_view(&shown), 100)));
+        buf_reset(&shown);
+        return ERR_INVAL;
+    }
+    return 0;
+}
+
 int source_of_flags(struct source *s, const struct receive_proxy_settings *flags, struct err *err)
 {
     struct buf text = {0};
-    if (flags->forward_to.count == 0)
-        return err_set(err, ERR_INVAL, "give -config.file, or -forward-to");
-    int rc = prepare(s, err);
+    int rc = check_forward_to(flags, err);
+    if (rc == 0)
+        rc = prepare(s, err);
+    if (rc != 0)
+        return rc;
     buf_c(&text, "pyroscope.receive_http \"flags\" {\n\thttp {\n\t\tlisten_address = ");
     alloy_quote(str_c(flags->listen_address), &text);
     buf_printf(&text, "\n\t\tlisten_port    = %u\n\t}\n", flags->listen_port);

@@ -353,18 +353,18 @@ static void several_errors_are_told_at_once(void **state)
                         "diagnostics)");
 }
 
-static void a_table_s_own_check_is_said_of_the_component(void **state)
+static void a_table_s_own_check_is_said_of_the_statement_it_names(void **state)
 {
     (void)state;
     expect_messages(
         "pyroscope.write \"w\" {\n  endpoint {\n    url = \"a\"\n"
         "    bearer_token = \"t\"\n    basic_auth { }\n  }\n}\n",
-        "config.alloy:1:1: Failed to build component: decoding configuration: at most "
+        "config.alloy:5:5: Failed to build component: decoding configuration: at most "
         "one of basic_auth, authorization, oauth2, bearer_token & bearer_token_file "
         "must be configured\n");
     expect_messages(
         "logging {\n  level = \"loud\"\n}\n",
-        "config.alloy:1:1: Failed to evaluate node for config block: unrecognized log "
+        "config.alloy:2:3: Failed to evaluate node for config block: unrecognized log "
         "level \"loud\"\n");
 }
 
@@ -638,8 +638,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(circles_have_no_place, setup, teardown),
         cmocka_unit_test_setup_teardown(several_errors_are_told_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_table_s_own_check_is_said_of_the_component, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_table_s_own_check_is_said_of_the_statement_it_names,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(other_top_level_blocks_warn_or_are_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(old_function_names_work_with_a_warning, setup,

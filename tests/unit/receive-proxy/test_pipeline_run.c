@@ -165,6 +165,33 @@ static void what_a_header_holds_is_not_shown(void **state)
     buf_reset(&shown);
 }
 
+static void what_is_wrong_is_said_where_it_stands(void **state)
+{
+    static const struct {
+        const char *text, *where;
+    } rows[] = {
+        {"pyroscope.write \"a\" {\n endpoint {\n  name = \"x\"\n  url = \"127.0.0.1:1\"\n }\n}\n",
+         "test.alloy:4:3: "},
+        {"pyroscope.write \"a\" {\n queue {\n  max_bytes = \"many\"\n }\n}\n", "test.alloy:3:3: "},
+        {"pyroscope.relabel \"a\" {\n forward_to = []\n rule {\n  action = \"no\"\n }\n}\n",
+         "test.alloy:4:3: "},
+        {"pyroscope.relabel \"a\" {\n forward_to = []\n rule {\n  target_label = \"x\"\n"
+         "  regex = \"(\"\n }\n}\n",
+         "test.alloy:5:3: "},
+        {"pyroscope.relabel \"a\" {\n forward_to = []\n rule { }\n}\n", "test.alloy:3:2: "},
+        {"pyroscope.relabel \"a\" {\n forward_to = []\n max_cache_size = 0\n}\n",
+         "test.alloy:3:2: "},
+    };
+    struct bench *b = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf said = {0};
+        assert_int_equal(prepare(b, rows[i].text, &said), ERR_PARSE);
+        if (!str_starts_with(buf_view(&said), str_c(rows[i].where)))
+            fail_msg("%.*s is not at %s", STR_ARG(buf_view(&said)), rows[i].where);
+        buf_reset(&said);
+    }
+}
+
 static void two_listeners_of_one_address_are_refused_at_a_reload_too(void **state)
 {
     struct bench *b = *state;
@@ -259,6 +286,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_listener_that_stays_the_same_keeps_its_socket, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_a_header_holds_is_not_shown, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_wrong_is_said_where_it_stands, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_listener_that_changes_takes_over_the_socket, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(

@@ -179,7 +179,7 @@ static void rules_that_make_no_sense_are_refused_by_name(void **state)
     assert_string_equal(ONE(.action = STR("labeldrop"), .target_label = STR("x")),
                         "rule 1: labeldrop action requires only 'regex', and no other fields");
     assert_non_null(strstr(ONE(.target_label = STR("x"), .regex = STR("(")),
-                           "rule 1: bad regular expression"));
+                           "rule 1: regex: bad regular expression"));
     assert_non_null(strstr(ONE(.action = STR("lowercase"), .target_label = STR("x"),
                                .replacement = STR("y")),
                            "'replacement' can not be set for lowercase action"));

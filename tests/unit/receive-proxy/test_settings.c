@@ -254,7 +254,7 @@ static void what_does_not_go_together_is_refused(void **state)
                               "pyroscope.relabel \"x\" {\n forward_to = []\n rule {\n action = "
                               "\"drop\"\n regex = \"(\"\n }\n}\n"),
                          0);
-    assert_non_null(strstr(l.error, "rule 1: bad regular expression"));
+    assert_non_null(strstr(l.error, "regex: bad regular expression"));
     assert_int_not_equal(
         load(&l, false, "pyroscope.relabel \"x\" {\n forward_to = []\n max_cache_size = 0\n}\n"),
         0);

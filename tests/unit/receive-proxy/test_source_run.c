@@ -84,6 +84,10 @@ static void flags_are_a_configuration_like_any_other(void **state)
     struct alloy_diags diags = {0};
     (void)state;
     assert_int_equal(source_of_flags(&s, &flags, &err), ERR_INVAL);
+    flags.forward_to.count = 1;
+    flags.forward_to.items = (const char *const[]){"127.0.0.1:36227"};
+    assert_int_equal(source_of_flags(&s, &flags, &err), ERR_INVAL);
+    assert_string_equal(err.msg, "-forward-to: \"127.0.0.1:36227\" needs http:// or https://");
     flags.forward_to.count = 3;
     flags.forward_to.items = urls;
     assert_int_equal(source_of_flags(&s, &flags, &err), 0);
