@@ -75,7 +75,8 @@ static void publish(struct gossip *g)
 {
     const struct join *j = gossip_core_join(g->core);
     const struct members *m = memberlist_members(gossip_core_members(g->core));
-    uint64_t mark = seeds_mark(g->seeds, g->core);
+    uint64_t mark =
+        seeds_mark(g->seeds, g->core) + (transport_remark_changes(g->transport) << 48);
     struct seeds_standing standing = {g->status.seeds, g->status.reached};
     if (g->waiting_mark != mark)
         standing = seeds_standing(g->seeds, g->core);
@@ -89,7 +90,7 @@ static void publish(struct gossip *g)
     g->status = s;
     if (g->waiting_mark != mark) {
         buf_clear(&g->waiting_for);
-        seeds_text(g->seeds, g->core, &g->waiting_for);
+        seeds_text(g->seeds, g->core, g->transport, &g->waiting_for);
         g->waiting_mark = mark;
     }
     pthread_mutex_unlock(&g->lock);

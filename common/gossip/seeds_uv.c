@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "disco/disco_uv.h"
+#include "gossip/transport_uv.h"
 #include "net/loop.h"
 
 enum {
@@ -461,7 +462,18 @@ static void put_bare_v6(struct str text, const struct names_view *v, struct buf 
         buf_printf(out, "; or is %s meant?", bracketed);
 }
 
-void seeds_text(const struct seeds *s, struct gossip_core *core, struct buf *out)
+static const char *remark_on(const struct names_view *v, const struct transport *t)
+{
+    const char *remark = NULL;
+    for (size_t k = 0; remark == NULL && k < v->count; k++) {
+        struct gossip_addr a = gossip_addr_of_net(&v->addrs[k]);
+        remark = transport_remark(t, &a);
+    }
+    return remark;
+}
+
+void seeds_text(const struct seeds *s, struct gossip_core *core, const struct transport *t,
+                struct buf *out)
 {
     const struct names *n = disco_names(s->disco);
     bool joined = join_is_joined(gossip_core_join(core)), first = true;
@@ -481,7 +493,9 @@ void seeds_text(const struct seeds *s, struct gossip_core *core, struct buf *out
                                                  : v.why;
         buf_printf(out, "%s%s", first ? "" : ", ", v.text);
         put_bare_v6(str_c(v.text), &v, out);
-        buf_printf(out, " (%s)", why);
+        const char *remark = how == ENTRY_UNREACHED ? remark_on(&v, t) : NULL;
+        buf_printf(out, " (%s%s%s)", why, remark == NULL ? "" : ": ",
+                   remark == NULL ? "" : remark);
         first = false;
     }
     if (more > 0)

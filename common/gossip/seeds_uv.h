@@ -21,6 +21,7 @@ struct log;
 struct loop;
 struct metrics;
 struct seeds;
+struct transport;
 
 /* Of -memberlist.join and -memberlist.rejoin-seed-nodes; look-ups begin as soon as the loop turns.
  * on_change is called when seeds_give() has something new to give. config is borrowed, log (may be
@@ -57,7 +58,8 @@ struct seeds_standing seeds_standing(const struct seeds *s, struct gossip_core *
 uint64_t seeds_mark(const struct seeds *s, struct gossip_core *core);
 
 /* Append the entries that are waited for, and why: "dns+a:7946 (NXDOMAIN: no such name), ...".
- * Nothing when none is. */
-void seeds_text(const struct seeds *s, struct gossip_core *core, struct buf *out);
+ * Nothing when none is. Remarks of `t` say why an address does not answer. */
+void seeds_text(const struct seeds *s, struct gossip_core *core, const struct transport *t,
+                struct buf *out);
 
 #endif

@@ -1,5 +1,6 @@
 #include "gossip/transport_uv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -218,17 +219,58 @@ void transport_warn(struct transport *t, const struct gossip_addr *peer, const c
         log_line(t->log, LOG_WARN, what, LOG_C("peer", text), LOG_U("left_out", left_out));
 }
 
+static struct remark *remark_of(struct transport *t, const struct gossip_addr *peer)
+{
+    for (size_t i = 0; i < REMARKS_MAX; i++)
+        if (t->remarks[i].text[0] != '\0' && gossip_addr_eq(&t->remarks[i].peer, peer))
+            return &t->remarks[i];
+    return NULL;
+}
+
+/* Keep the reason; "" forgets it. The oldest ones make room. */
+static void set_remark(struct transport *t, const struct gossip_addr *peer, const char *what,
+                       const char *detail)
+{
+    char text[REMARK_SIZE];
+    struct remark *r = remark_of(t, peer);
+    (void)snprintf(text, sizeof text, "%s%s%s", what, detail == NULL ? "" : ": ",
+                   detail == NULL ? "" : detail);
+    if (r == NULL ? text[0] == '\0' : strcmp(r->text, text) == 0)
+        return;
+    if (r == NULL)
+        r = &t->remarks[t->remark_next++ % REMARKS_MAX];
+    r->peer = *peer;
+    memcpy(r->text, text, sizeof text);
+    t->remark_changes++;
+}
+
+const char *transport_remark(const struct transport *t, const struct gossip_addr *peer)
+{
+    const struct remark *r = remark_of((struct transport *)(uintptr_t)t, peer);
+    return r == NULL ? NULL : r->text;
+}
+
+uint64_t transport_remark_changes(const struct transport *t)
+{
+    return t->remark_changes;
+}
+
+static void warn_dialled(struct conn *c, const char *what, const char *detail)
+{
+    set_remark(c->t, &c->peer, what, detail);
+    transport_warn(c->t, &c->peer, what, detail);
+}
+
 void transport_tell_end(struct conn *c, int code)
 {
     if (!c->secured || tcp_tls_is_up(c->tcp) || !tcp_has_stood(c->tcp))
         return; /* after the handshake it is a connection that broke, as others do */
     if (code == ERR_DENIED)
-        transport_warn(c->t, &c->peer, "TLS with a peer that was dialled has failed",
-                       tcp_tls_error(c->tcp));
+        warn_dialled(c, "TLS with a peer that was dialled has failed", tcp_tls_error(c->tcp));
     else
-        transport_warn(c->t, &c->peer,
-                       "a peer that was dialled did not go on with the TLS handshake: is TLS "
-                       "switched off there, or does it hang?", NULL);
+        warn_dialled(c,
+                     "a peer that was dialled did not go on with the TLS handshake: is TLS "
+                     "switched off there, or does it hang?", NULL);
 }
 
 void transport_check_answer(struct conn *c, struct str bytes)
@@ -238,9 +280,9 @@ void transport_check_answer(struct conn *c, struct str bytes)
     if (!first || c->secured || bytes.len == 0 || (uint8_t)bytes.data[0] != TLS_ALERT_BYTE)
         return;
     c->t->stats.plain_mismatches++;
-    transport_warn(c->t, &c->peer,
-                   "a peer speaks TLS and this member does not: set -memberlist.tls-enabled on "
-                   "both sides or on neither", NULL);
+    warn_dialled(c,
+                 "a peer speaks TLS and this member does not: set -memberlist.tls-enabled on "
+                 "both sides or on neither", NULL);
 }
 
 /* --- streams of ours ------------------------------------------------------------------------ */
@@ -270,9 +312,9 @@ static void check_silence(struct conn *c)
     if (!c->connected || c->answered || c->secured || c->stream == 0)
         return;
     c->answered = true;
-    transport_warn(c->t, &c->peer,
-                   "a peer closed a stream without an answer: does it have another label, demand "
-                   "TLS, or is it stopping?", NULL);
+    warn_dialled(c,
+                 "a peer closed a stream without an answer: does it have another label, demand "
+                 "TLS, or is it stopping?", NULL);
 }
 
 static void on_out_eof(struct tcp_conn *tcp, void *arg)
@@ -291,6 +333,8 @@ static void on_out_end(struct tcp_conn *tcp, int code, void *arg)
     if (c->stream != 0)
         c->t->stats.outgoing_stream_errors++;
     c->t->streams_out--;
+    if (!tcp_has_stood(c->tcp))
+        set_remark(c->t, &c->peer, "", NULL); /* nobody is there any more */
     if (code == ERR_CLOSED)
         check_silence(c);
     transport_tell_end(c, code);

@@ -102,4 +102,9 @@ size_t transport_unsent(const struct transport *t);
 /* Counted since the start. */
 const struct transport_stats *transport_stats(struct transport *t);
 
+/* Why the last dialling of an address led to nothing although somebody is there; NULL: not known.
+ * Borrowed until the loop turns. The changes grow with what is said of any address. */
+const char *transport_remark(const struct transport *t, const struct gossip_addr *peer);
+uint64_t transport_remark_changes(const struct transport *t);
+
 #endif

@@ -24,6 +24,8 @@ enum {
     PACKET_MAX = 16 << 20,      /* bytes of one packet that comes in; dskit sends up to 10 MiB */
     HELD_MAX = 256 << 20,       /* bytes of all packets that are half in */
     QUEUE_MAX = 4096,           /* packets waiting for a place */
+    REMARKS_MAX = 16,           /* addresses whose silence is explained */
+    REMARK_SIZE = 256,
     FIRST_MS = 5000,
     READ_MS = 15000,
 };
@@ -48,6 +50,12 @@ struct conn {
     mono_ms queued;   /* since when it exists */
 };
 
+/* Why an address that was dialled does not answer, as far as that is known. */
+struct remark {
+    struct gossip_addr peer;
+    char text[REMARK_SIZE]; /* "": the place is free */
+};
+
 struct transport {
     struct loop *loop;
     struct transport_config cfg;
@@ -66,6 +74,9 @@ struct transport {
     struct transport_stats stats;
     struct log_rate drop_rate;
     struct quiet quiet;
+    struct remark remarks[REMARKS_MAX];
+    size_t remark_next;
+    uint64_t remark_changes;
 };
 
 /* A connection in no list. NULL: no memory. */

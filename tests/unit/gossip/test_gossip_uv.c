@@ -343,6 +343,28 @@ static void an_address_whose_port_lacks_brackets_is_shown_as_it_was_taken(void *
     buf_reset(&lines);
 }
 
+static bool says(const struct one *o, const char *part)
+{
+    struct buf text = {0};
+    gossip_status_text(o->g, &text);
+    bool has = str_contains(buf_view(&text), str_c(part));
+    buf_reset(&text);
+    return has;
+}
+
+static void a_peer_that_closes_without_an_answer_is_waited_for_with_that_reason(void **state)
+{
+    struct one a, b;
+    (void)state;
+    start(&a, "a", "one", 0, NULL);
+    start(&b, "b", "another", gossip_self(a.g).port, NULL);
+    WAIT(says(&b, "(no answer to gossip: a peer closed a stream without an answer: does it have "
+                  "another label"));
+    end(&a); /* and now nobody is there */
+    WAIT(says(&b, "(no answer to gossip)"));
+    end(&b);
+}
+
 static void certificates_without_tls_are_warned_about(void **state)
 {
     struct buf lines = {0}, text = {0};
@@ -367,6 +389,7 @@ int main(void)
         T(a_stream_ping_is_answered_over_the_socket),
         T(an_address_in_use_is_said_so),
         T(an_address_whose_port_lacks_brackets_is_shown_as_it_was_taken),
+        T(a_peer_that_closes_without_an_answer_is_waited_for_with_that_reason),
         T(certificates_without_tls_are_warned_about),
         T(without_memory_no_member_is_made),
     };
