@@ -299,8 +299,8 @@ static bool is_too_large(const struct mem_account *a)
     return a->used > a->limit / 4;
 }
 
-/* What the decoder could not say at a place of its own is said of the statement that it is about, or
- * of the whole block. */
+/* What the decoder could not say at a place of its own is said of the statement that it is about,
+ * or of the whole block. */
 static void fail_build(struct graph_node *n, const struct alloy_stmt *fault, const char *step,
                        const char *message, struct alloy_diags *diags)
 {

@@ -78,6 +78,7 @@ struct node_role {
     bool observer;         /* gossips, and watches the rings, only with -memberlist.join */
     bool own_file;         /* -config.file is the role's to read: node->config_file */
     bool components;       /* it has a page /components */
+    const char *usage;     /* put in front of -help; NULL: nothing */
     const struct http_client_config *client; /* of its HTTP clients; NULL: the defaults */
 };
 

@@ -63,7 +63,8 @@ static const struct {
 } own[] = {
     {"config.expand-env", "boolean",
      "Replace ${VAR} and ${VAR:-default} in the configuration file."},
-    {"config.file", "string", "A YAML file to load; flags stand over it."},
+    {"config.file", "string",
+     "A YAML file to load; flags stand over it. For receive-proxy: an Alloy configuration."},
     {"config.reference", "boolean", "Print all options as a page of Markdown and exit."},
     {"help", "boolean", "Print the basic options and exit."},
     {"help-all", "boolean", "Print all options and exit."},

@@ -315,11 +315,16 @@ void endpoint_expect_failure(struct endpoint *e)
              LOG_C("endpoint", e->url));
 }
 
-void endpoint_dropped(struct endpoint *e, enum flow_kind kind, uint64_t bytes, uint64_t profiles,
-                      uint32_t attempts, struct str message)
+void endpoint_count_dropped(struct endpoint *e, uint64_t bytes, uint64_t profiles)
 {
     counter_add(e->dropped_bytes, bytes);
     counter_add(e->dropped_profiles, profiles);
+}
+
+void endpoint_dropped(struct endpoint *e, enum flow_kind kind, uint64_t bytes, uint64_t profiles,
+                      uint32_t attempts, struct str message)
+{
+    endpoint_count_dropped(e, bytes, profiles);
     log_line(e->world->log, LOG_WARN,
              kind == FLOW_PUSH ? "failed to push to endpoint" : "failed to ingest to endpoint",
              LOG_C("endpoint", e->url), LOG_U("retries", attempts == 0 ? 0 : attempts - 1),

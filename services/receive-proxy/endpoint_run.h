@@ -74,7 +74,8 @@ typedef void (*endpoint_done_fn)(void *arg, const struct endpoint_result *r);
 void endpoint_send(struct endpoint *e, const struct flow_thread *t, const struct outgoing *out,
                    mono_ms deadline, uint32_t attempts_max, endpoint_done_fn done, void *arg);
 
-/* It failed for good: count it as dropped, and log it. */
+/* It failed for good: count it as dropped; endpoint_dropped() also logs it. */
+void endpoint_count_dropped(struct endpoint *e, uint64_t bytes, uint64_t profiles);
 void endpoint_dropped(struct endpoint *e, enum flow_kind kind, uint64_t bytes,
                       uint64_t profiles, uint32_t attempts, struct str message);
 

@@ -301,7 +301,8 @@ static void start_call(struct send *s, struct str token)
     struct header_set h = {0};
     struct err err = {0};
     if (!pick_address(s)) {
-        fail_here(s, RPC_UNAVAILABLE, "no address is known");
+        fail_here(s, RPC_UNAVAILABLE,
+                  s->e->by_address ? "no healthy distributor in the ring" : "no address is known");
         return;
     }
     int rc = make_headers(s, token, &h, &err);

@@ -14,6 +14,7 @@ int main(int argc, char **argv)
                              .observer = true,
                              .own_file = true,
                              .components = true,
+                             .usage = source_usage,
                              .client = &proxy_client_config};
     struct node *node = NULL;
     struct proxy *proxy = NULL;

@@ -158,11 +158,14 @@ static void on_drop(void *arg, const struct spool_item *item, enum spool_drop wh
                                        : STR("dropped from the queue: it is full");
     counter_inc(why == SPOOL_OLD ? q->old : q->full);
     if (lane != NULL)
-        endpoint_dropped(lane->endpoint, item->kind, item->bytes, item->profiles,
-                         item->attempts + 1, text);
-    else if (log_rate_pass(&q->full_logged, clock_mono_ms(), 10000, &more))
-        log_line(q->owner->log, LOG_WARN, "dropped from the queue", LOG_C("component", q->id),
-                 LOG_U("suppressed", more));
+        endpoint_count_dropped(lane->endpoint, item->bytes, item->profiles);
+    if (log_rate_pass(&q->full_logged, clock_mono_ms(), 10000, &more)) /* every one: a flood */
+        log_line(q->owner->log, LOG_WARN,
+                 item->kind == FLOW_PUSH ? "failed to push to endpoint"
+                                         : "failed to ingest to endpoint",
+                 LOG_C("component", q->id),
+                 LOG_C("endpoint", lane == NULL ? "" : endpoint_url(lane->endpoint)),
+                 LOG_U("retries", item->attempts), LOG_S("err", text), LOG_U("suppressed", more));
 }
 
 /* --- sending --------------------------------------------------------------------------- */

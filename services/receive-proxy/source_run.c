@@ -192,6 +192,28 @@ static int replace_file(const char *path, struct str text)
     return ok ? 0 : ERR_IO;
 }
 
+static int read_input(struct source *s, struct err *err)
+{
+    char part[8192];
+    struct buf text = {0};
+    size_t n;
+    int rc = prepare(s, err);
+    while (rc == 0 && text.size <= ALLOY_TEXT_MAX && (n = fread(part, 1, sizeof part, stdin)) > 0)
+        buf_put(&text, part, n);
+    if (rc == 0 && ferror(stdin))
+        rc = err_set(err, ERR_IO, "(stdin): %s", err_text(ERR_IO));
+    if (rc == 0 && text.size > ALLOY_TEXT_MAX)
+        rc = err_set(err, ERR_LIMIT, "(stdin): %s", err_text(ERR_LIMIT));
+    if (rc == 0 && text.error != 0)
+        rc = err_set(err, ERR_NOMEM, "no memory for a configuration");
+    if (rc == 0)
+        rc = add_text(s, STR("(stdin)"), buf_view(&text), err);
+    buf_reset(&text);
+    if (rc != 0)
+        source_reset(s);
+    return rc;
+}
+
 /* What fmt does with a file beside printing it. */
 struct fmt_flags {
     bool write, test;
@@ -203,7 +225,8 @@ static int format_file(const char *path, struct fmt_flags flags)
     struct err err = {0};
     struct alloy_diags diags = {0};
     struct buf out = {0};
-    if (source_read(&s, path, &err) != 0) {
+    bool input = strcmp(path, "-") == 0;
+    if ((input ? read_input(&s, &err) : source_read(&s, path, &err)) != 0) {
         (void)fprintf(stderr, "Error: %s\n", err.msg);
         return 1;
     }
@@ -243,6 +266,10 @@ static int validate_file(const char *path, bool alloy)
     return rc == 0 ? 0 : 1;
 }
 
+const char source_usage[] = "usage: receive-proxy [OPTIONS]\n"
+                            "       receive-proxy fmt [-w|-t] FILE (- is the standard input)\n"
+                            "       receive-proxy validate [-compat=alloy] FILE\n";
+
 bool source_command(int argc, char **argv, int *status)
 {
     bool fmt = argc > 1 && strcmp(argv[1], "fmt") == 0;
@@ -259,14 +286,15 @@ bool source_command(int argc, char **argv, int *status)
             flags.test = true;
         else if (validate && strcmp(argv[i], "-compat=alloy") == 0)
             alloy = true;
-        else if (argv[i][0] != '-' && file == NULL)
+        else if ((argv[i][0] != '-' || (fmt && argv[i][1] == '\0')) && file == NULL)
             file = argv[i];
         else
             wrong = true;
     }
+    if (file != NULL && strcmp(file, "-") == 0 && flags.write)
+        wrong = true; /* there is nothing to write to */
     if (wrong || file == NULL) {
-        (void)fprintf(stderr, "usage: receive-proxy fmt [-w|-t] FILE\n"
-                              "       receive-proxy validate [-compat=alloy] FILE\n");
+        (void)fputs(source_usage, stderr);
         *status = 1;
     } else {
         *status = fmt ? format_file(file, flags) : validate_file(file, alloy);

@@ -33,7 +33,11 @@ int source_of_flags(struct source *s, const struct receive_proxy_settings *flags
                     struct err *err);
 void source_reset(struct source *s);
 
-/* receive-proxy fmt [-w] [-t] FILE, receive-proxy validate FILE. False: argv is neither. Else it
+/* How the program is called. */
+extern const char source_usage[];
+
+/* receive-proxy fmt [-w] [-t] FILE, where - is the standard input, and receive-proxy validate FILE.
+ * False: argv is neither. Else it
  * was done, and *status is the exit status. */
 bool source_command(int argc, char **argv, int *status);
 

@@ -136,6 +136,9 @@ def test_fmt_prints_writes_and_tests(tmp_path):
     path.write_text("logging {\n")
     status, _, err = command("fmt", str(path))
     assert status == 1 and "expected }, got EOF" in err
+    piped = subprocess.run([BINARY, "fmt", "-"], input='logging {\nlevel="warn"\n}\n', capture_output=True, text=True, timeout=20, check=True)
+    assert piped.stdout == out
+    assert command("fmt", "-w", "-")[0] == 1 and "receive-proxy fmt" in command("-help")[1]
 
 
 def test_a_taken_port_is_said_and_ends_it(proxy, tmp_path):

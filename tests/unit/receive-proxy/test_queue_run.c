@@ -425,6 +425,11 @@ static void what_is_too_old_or_too_much_is_dropped_and_counted(void **state)
     assert_in_range(full, 15, 30);
     WORLD_UNTIL(w, counter_of(w->queue_metrics.dropped, "old") == 40 - full);
     assert_int_equal(world_counter(w, w->write_metrics.dropped_profiles, 0), 40);
+    struct str rest = buf_view(&w->logged), line;
+    unsigned lines = 0;
+    while (str_cut(&rest, '\n', &line))
+        lines += str_contains(line, STR("dropped from the queue"));
+    assert_in_range(lines, 1, 3); /* one in 10 s, not 40 */
     peer_up(&w->peers[0]);
 }
 

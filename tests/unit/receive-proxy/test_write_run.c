@@ -493,7 +493,8 @@ static void members_of_the_ring_are_called_by_their_addresses(void **state)
     w->endpoints[0].max_backoff_retries = 1;
     world_start(w);
     assert_string_equal(w->finder.entry, "ring");
-    assert_non_null(strstr(world_ask(w, FLOW_PUSH, "p")->message, "no address is known"));
+    assert_non_null(strstr(world_ask(w, FLOW_PUSH, "p")->message,
+                           "no healthy distributor in the ring"));
     w->finder.fn(w->finder.arg, &w->peers[0].addr, 1);
     assert_int_equal(world_ask(w, FLOW_PUSH, "p")->stored, 1);
     assert_string_equal(peer_header(&w->peers[0].requests[0], "Host"),
