@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -123,6 +124,18 @@ def test_what_is_wrong_with_a_listener_is_said(tmp_path, block, said):
     path.write_text(f'pyroscope.receive_http "a" {{\n  http {{\n {block}\n }}\n  forward_to = []\n}}\n')
     status, _, err = command("validate", str(path))
     assert status == 1 and said in err
+
+
+def test_the_example_of_our_own_page_is_laid_out_and_runs(proxy, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "receive-proxy.md").read_text()
+    text = page.split("```alloy\n")[1].split("```")[0]
+    path = tmp_path / "example.alloy"
+    path.write_text(text)
+    assert command("fmt", "-t", str(path)) == (0, "", "") and command("validate", str(path)) == (0, "", "")
+    here = (text.replace("/var/lib/receive-proxy/out", str(tmp_path / "out")).replace("0.0.0.0", "127.0.0.1")
+            .replace("= 4040", "= {port}").replace("distributor-a:4040", "127.0.0.1:1").replace("distributor-b:4040", "127.0.0.1:2"))
+    assert proxy(here).ingest()[0] == 200, "both are down: it is on disk"
+    assert command("validate", "-compat=alloy", str(path))[0] == 0
 
 
 def test_fmt_prints_writes_and_tests(tmp_path):
