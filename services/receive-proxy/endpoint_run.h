@@ -51,8 +51,8 @@ enum { ENDPOINT_ERROR_MAX = 400 };
 struct endpoint_status {
     const char *url; /* the endpoint's */
     bool failing;
-    wall_ms since;    /* of the first of the attempts that failed in a row; 0: the last one did not */
-    wall_ms error_at; /* of the last attempt that brought no success; 0: none has */
+    wall_ms since;    /* of the first of the attempts that failed in a row; 0: there are none */
+    wall_ms error_at; /* of the last attempt that brought no success; 0: there is none */
     char error[ENDPOINT_ERROR_MAX];
 };
 

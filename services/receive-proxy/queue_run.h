@@ -72,8 +72,8 @@ int queue_open(struct queue **out, struct queues *qs, struct str id, struct str 
 void queue_release(struct queue *q);
 
 /* From now on it is sent to these endpoints (retained); what waits for others waits on, until
- * one of them comes back or it is too old. Those for which something waits on disk begin as failing.
- * Any thread. ERR_NOMEM. */
+ * one of them comes back or it is too old. Those for which something waits on disk begin as
+ * failing. Any thread. ERR_NOMEM. */
 int queue_attach(struct queue *q, struct endpoint *const *endpoints, size_t count);
 
 /* Requests that wait. Any thread. */
