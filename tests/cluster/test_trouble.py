@@ -262,6 +262,33 @@ def test_another_replication_factor_is_refused_by_name(cluster, tmp_path):
     assert c.total() == (1, "complete")
 
 
+def test_two_distributors_of_one_ring_id_say_so_in_ready(cluster, tmp_path):
+    c = cluster("--", "-distributor.ring.heartbeat-period=1s")
+    distributor, ingester = c.endpoints()["distributor"][0], c.endpoints()["ingester"][0]
+    args = [a for a in distributor["args"] if "port" not in a and "nodename" not in a]
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    with open(tmp_path / "twin.log", "w", encoding="utf-8") as log:
+        p = subprocess.Popen([os.path.join(BIN, "distributor"), *args, f"-server.http-listen-port={port}",
+                              "-memberlist.bind-port=0", f"-memberlist.join={ingester['gossip']}",
+                              "-distributor.ring.heartbeat-period=1300ms"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+    try:
+        def said():
+            try:
+                r = requests.get(f"http://127.0.0.1:{port}/ready", timeout=1)
+            except requests.ConnectionError:
+                return ""
+            return f"{r.status_code} {r.text}"
+        text = f"503 distributor not ready: {distributor['http']} has the same ring id distributor-0"
+        until(lambda: said().startswith(text), 40)
+        assert "another process has this ring id" in open(tmp_path / "twin.log", encoding="utf-8").read()
+    finally:
+        p.terminate()
+        assert p.wait(20) == 0
+
+
 def test_ipv6(cluster, tmp_path):
     """A cluster on ::1 alone: the ring's addresses are ones that can be called."""
     try:
