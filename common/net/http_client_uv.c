@@ -2,16 +2,13 @@
  *
  * It is long, since curl's callbacks, the life of a call and its deadline share one state.
  *
- * curl tells which sockets it waits for and when it wants to be woken; libuv does both. Handles
- * are kept for the next call. A connection is polled from its first call to its end, also between
- * calls: to stop and start anew would be seven system calls each time. Nothing is taken out of the
- * multi handle inside one of curl's callbacks, which it forbids. */
+ * curl tells which sockets it waits for and when it wants to be woken; libuv does both. Handles are
+ * kept for the next call. Nothing is taken out of the multi handle inside one of curl's callbacks,
+ * which it forbids. */
 #include "net/http_client_priv.h"
 
 #include <pthread.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "base/assert.h"
@@ -40,8 +37,6 @@ struct http_client {
     struct list calls; /* under way */
     struct list kept;  /* call structs with an easy handle, for reuse */
     unsigned inflight, kept_count;
-    struct sock **socks; /* by descriptor */
-    size_t sock_count;
 };
 
 struct http_call {
@@ -63,9 +58,6 @@ struct sock {
     uv_poll_t poll;
     curl_socket_t fd;
     struct http_client *client;
-    int events; /* that libuv looks for */
-    bool idle;  /* curl does not wait for it */
-    bool ours;  /* on_open() made it, and on_close() will tell of its end */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -79,15 +71,8 @@ static void global_init(void)
 
 static void client_unref(struct http_client *c)
 {
-    if (--c->refs > 0)
-        return;
-    mem_free(c->socks);
-    mem_free(c);
-}
-
-static struct sock *find_sock(const struct http_client *c, curl_socket_t fd)
-{
-    return fd >= 0 && (size_t)fd < c->sock_count ? c->socks[fd] : NULL;
+    if (--c->refs == 0)
+        mem_free(c);
 }
 
 static void check(struct http_client *c);
@@ -97,11 +82,6 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     struct sock *s = poll->data;
     struct http_client *c = s->client;
     int running, flags = 0;
-    if (s->idle) { /* the peer closed it: curl sees that when it wants to use it */
-        uv_poll_stop(poll);
-        s->events = 0;
-        return;
-    }
     if (status < 0)
         flags = CURL_CSELECT_ERR;
     if (events & UV_READABLE)
@@ -145,89 +125,33 @@ static void on_timer_closed(uv_handle_t *h)
     client_unref(h->data);
 }
 
-static void sock_end(struct sock *s)
-{
-    s->client->socks[s->fd] = NULL;
-    uv_poll_stop(&s->poll);
-    uv_close((uv_handle_t *)&s->poll, on_socket_closed);
-}
-
-static int sock_new(struct http_client *c, curl_socket_t fd, bool ours)
-{
-    size_t want = (size_t)fd + 1;
-    if (want > c->sock_count) {
-        want += want / 2;
-        struct sock **grown = mem_realloc(c->socks, want * sizeof *grown);
-        if (grown == NULL)
-            return ERR_NOMEM;
-        memset(grown + c->sock_count, 0, (want - c->sock_count) * sizeof *grown);
-        c->socks = grown;
-        c->sock_count = want;
-    }
-    if (c->socks[fd] != NULL) /* one that was not ours, and ended without a word */
-        sock_end(c->socks[fd]);
-    struct sock *s = mem_zalloc(sizeof *s);
-    if (s == NULL || uv_poll_init_socket(loop_uv(c->loop), &s->poll, fd) != 0) {
-        mem_free(s);
-        return ERR_NOMEM;
-    }
-    s->fd = fd;
-    s->client = c;
-    s->idle = true;
-    s->ours = ours;
-    s->poll.data = s;
-    c->refs++;
-    c->socks[fd] = s;
-    return 0;
-}
-
-/* curl opens a connection. */
-static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
-{
-    struct http_client *c = arg;
-    (void)purpose;
-    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
-    if (fd < 0)
-        return CURL_SOCKET_BAD;
-    if (sock_new(c, fd, true) != 0) {
-        (void)close(fd);
-        return CURL_SOCKET_BAD;
-    }
-    return fd;
-}
-
-static int on_close(void *arg, curl_socket_t fd)
-{
-    struct sock *s = find_sock(arg, fd);
-    if (s != NULL)
-        sock_end(s);
-    return close(fd);
-}
-
-/* What is not ours (a pipe of curl's resolver) may end without a word and is not kept. */
 static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
     struct http_client *c = arg;
-    struct sock *s = find_sock(c, fd);
+    struct sock *s = socket_arg;
     (void)easy;
-    (void)socket_arg;
     if (what == CURL_POLL_REMOVE) {
-        if (s != NULL && s->ours)
-            s->idle = true;
-        else if (s != NULL)
-            sock_end(s);
+        if (s != NULL) {
+            curl_multi_assign(c->multi, fd, NULL);
+            uv_poll_stop(&s->poll);
+            uv_close((uv_handle_t *)&s->poll, on_socket_closed);
+        }
         return 0;
     }
     if (s == NULL) {
-        if (sock_new(c, fd, false) != 0)
+        s = mem_zalloc(sizeof *s);
+        if (s == NULL || uv_poll_init_socket(loop_uv(c->loop), &s->poll, fd) != 0) {
+            mem_free(s);
             return -1; /* curl ends the transfer */
-        s = c->socks[fd];
+        }
+        s->fd = fd;
+        s->client = c;
+        s->poll.data = s;
+        c->refs++;
+        curl_multi_assign(c->multi, fd, s);
     }
     int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    s->idle = false;
-    if (events != s->events)
-        uv_poll_start(&s->poll, events, on_socket);
-    s->events = events;
+    uv_poll_start(&s->poll, events, on_socket);
     return 0;
 }
 
@@ -512,10 +436,6 @@ static CURLcode set_options(struct http_call *call, const struct http_ask *ask)
     SET(CURLOPT_HEADERFUNCTION, on_header);
     SET(CURLOPT_HEADERDATA, call);
     SET(CURLOPT_ERRORBUFFER, call->error);
-    SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
-    SET(CURLOPT_OPENSOCKETDATA, c);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    SET(CURLOPT_CLOSESOCKETDATA, c);
     SET(CURLOPT_TIMEOUT_MS, ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)c->config.connect_ms);
     SET(CURLOPT_NOSIGNAL, 1L);
