@@ -7,9 +7,13 @@
 
 #include "net/http_client.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -245,6 +249,34 @@ static void a_connection_that_ends_between_calls_wakes_nobody_and_is_not_used_ag
     }
 }
 
+/* A listener whose queue is full answers no SYN: what connects there is given up half-way, and its
+ * descriptor is used again by the next. */
+static void who_never_takes_a_connection_harms_no_other_call(void **state)
+{
+    struct world *w = *state;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof in;
+    int full = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fill[4];
+    assert_int_equal(bind(full, (struct sockaddr *)&in, sizeof in), 0);
+    assert_int_equal(listen(full, 0), 0);
+    assert_int_equal(getsockname(full, (struct sockaddr *)&in, &size), 0);
+    for (size_t i = 0; i < 4; i++) {
+        fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(fill[i], (struct sockaddr *)&in, sizeof in);
+    }
+    for (size_t i = 0; i + 2 < CALLS && i < 6; i += 2) {
+        go(w, i, ntohs(in.sin_port), "/x",
+           (struct http_ask){.deadline = clock_mono_ms() + 100});
+        go(w, i + 1, w->port, "/echo", (struct http_ask){.method = HTTP_GET});
+        UNTIL(w, w->a[i].count == 1 && w->a[i + 1].count == 1);
+        assert_int_equal(w->a[i].code, ERR_TIMEOUT);
+        assert_int_equal(w->a[i + 1].status, 200);
+    }
+    for (size_t i = 0; i < 4; i++)
+        (void)close(fill[i]);
+    (void)close(full);
+}
+
 static void the_deadline_ends_a_call_and_cancel_ends_it_silently(void **state)
 {
     struct world *w = *state;
@@ -423,6 +455,7 @@ int main(void)
         T(large_bodies_go_without_waiting_for_a_100),
         T(connections_are_kept_and_used_again),
         T(a_connection_that_ends_between_calls_wakes_nobody_and_is_not_used_again),
+        T(who_never_takes_a_connection_harms_no_other_call),
         T(the_deadline_ends_a_call_and_cancel_ends_it_silently),
         T(the_deadline_also_ends_a_call_that_waits_for_a_connection),
         T(what_goes_wrong_has_a_name),
