@@ -4,7 +4,7 @@
  * prints it: "Error: file:line:col: message", a blank line, the lines around it with carets
  * below. Columns count bytes from 1. A list keeps its own copies, so it may outlive the texts;
  * printing with lines needs the texts again. Pure; one owner thread. Tests:
- * tests/unit/alloy/test_diag.c. */
+ * tests/unit/alloy/test_parse.c, test_graph.c. */
 #ifndef ALLOY_DIAG_H
 #define ALLOY_DIAG_H
 

@@ -48,7 +48,7 @@ struct names_view {
     size_t count;
 };
 
-/* A look-up to start: answer with names_answer() or names_fail(), in any order. */
+/* A look-up to start: answer with names_answer(), in any order. */
 struct names_ask {
     uint64_t tag;
     bool service;     /* SRV, else A and AAAA */

@@ -1,6 +1,7 @@
 /* gossip/stats.h - the counts of core and transport as Prometheus metrics, under dskit's names.
  *
- * Cores count in plain integers; stats_update() copies them now and then, on their thread, into
+ * Cores count in plain integers; gossip_stats_update() copies them now and then, on their
+ * thread, into
  * the atomics that the exposition reads. Tests: tests/unit/gossip/test_gossip_uv.c. */
 #ifndef GOSSIP_STATS_H
 #define GOSSIP_STATS_H

@@ -3,7 +3,7 @@
  *
  * `query` is the protobuf request of the public method of querier.v1.QuerierService, as the
  * querier checked and clamped it. Costs CPU time: for workers. Any thread, one view each.
- * Tests: tests/cluster/test_query.py. */
+ * Tests: tests/cluster/test_query_api.py. */
 #ifndef INGESTER_ANSWER_H
 #define INGESTER_ANSWER_H
 

@@ -4,7 +4,7 @@
  * Passwords, tokens and credentials are read again whenever their file changed, looked at for
  * every request; certificates at most once a second. A file that cannot be read any more leaves
  * what was read before in use for certificates, and is an error for secrets. Any thread. Tests:
- * tests/unit/receive-proxy/test_creds_run.c. */
+ * tests/unit/receive-proxy/test_way_run.c, test_oauth_run.c. */
 #ifndef RECEIVE_PROXY_CREDS_RUN_H
 #define RECEIVE_PROXY_CREDS_RUN_H
 

@@ -2,7 +2,7 @@
  * stored, refused, or out of attempts or time (retry.h).
  *
  * Counted; shared by all threads. A send belongs to the thread it was begun on.
- * Tests: tests/unit/receive-proxy/test_endpoint_run.c. */
+ * Tests: tests/unit/receive-proxy/test_write_run.c. */
 #ifndef RECEIVE_PROXY_ENDPOINT_RUN_H
 #define RECEIVE_PROXY_ENDPOINT_RUN_H
 

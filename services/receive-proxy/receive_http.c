@@ -8,7 +8,6 @@
 #include "settings.h"
 
 enum {
-    TEXT_MAX = 4096, /* a path */
     PORT_MAX = 65535,
     CONN_LIMIT_MAX = 1000000,
     DAY_MS = 24 * 3600 * 1000,
@@ -162,14 +161,6 @@ static bool is_set(struct str s)
     return s.len > 0;
 }
 
-static int check_pair(struct str pem, struct str file, const char *name, struct err *err)
-{
-    if (is_set(pem) && is_set(file))
-        return err_set(err, ERR_INVAL, "at most one of %s_pem and %s_file must be configured",
-                       name, name);
-    return file.len > TEXT_MAX ? err_set(err, ERR_INVAL, "%s_file is too long", name) : 0;
-}
-
 static bool is_one_of(struct str s, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -218,14 +209,14 @@ int set_server_tls_check(const struct set_server_tls *s, struct err *err)
     bool key = is_set(s->key_pem) || is_set(s->key_file);
     if (!s->given)
         return 0;
-    int rc = check_pair(s->cert_pem, s->cert_file, "cert", err);
+    int rc = set_pair_check(s->cert_pem, s->cert_file, "cert", err);
     if (rc == 0)
-        rc = check_pair(s->key_pem, s->key_file, "key", err);
+        rc = set_pair_check(s->key_pem, s->key_file, "key", err);
     if (rc == 0 && is_set(s->client_ca) && is_set(s->client_ca_pem))
         rc = err_set(err, ERR_INVAL, "client_ca and client_ca_pem are two names of one argument");
     if (rc == 0)
-        rc = check_pair(is_set(s->client_ca) ? s->client_ca : s->client_ca_pem,
-                        s->client_ca_file, "client_ca", err);
+        rc = set_pair_check(is_set(s->client_ca) ? s->client_ca : s->client_ca_pem,
+                            s->client_ca_file, "client_ca", err);
     if (rc != 0)
         return rc;
     if (!cert || !key)

@@ -188,7 +188,7 @@ static bool is_set(struct str s)
     return s.len > 0;
 }
 
-static int check_pair(struct str pem, struct str file, const char *name, struct err *err)
+int set_pair_check(struct str pem, struct str file, const char *name, struct err *err)
 {
     if (is_set(pem) && is_set(file))
         return err_set(err, ERR_INVAL, "at most one of %s_pem and %s_file must be configured",
@@ -200,11 +200,11 @@ int set_tls_check(const struct set_tls *s, struct err *err)
 {
     static const char *const versions[] = {"", "TLS10", "TLS11", "TLS12", "TLS13"};
     bool known = false;
-    int rc = check_pair(s->ca_pem, s->ca_file, "ca", err);
+    int rc = set_pair_check(s->ca_pem, s->ca_file, "ca", err);
     if (rc == 0)
-        rc = check_pair(s->cert_pem, s->cert_file, "cert", err);
+        rc = set_pair_check(s->cert_pem, s->cert_file, "cert", err);
     if (rc == 0)
-        rc = check_pair(s->key_pem, s->key_file, "key", err);
+        rc = set_pair_check(s->key_pem, s->key_file, "key", err);
     if (rc != 0)
         return rc;
     bool cert = is_set(s->cert_pem) || is_set(s->cert_file);

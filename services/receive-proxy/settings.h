@@ -134,6 +134,8 @@ void set_put_url(struct str url, struct buf *out);
 
 /* What is wrong in one block, in the peer's words where it has some. ERR_INVAL. */
 int set_tls_check(const struct set_tls *s, struct err *err);
+/* NAME_pem and NAME_file: not both. */
+int set_pair_check(struct str pem, struct str file, const char *name, struct err *err);
 int set_endpoint_check(const struct set_endpoint *s, struct err *err);
 int set_queue_check(const struct set_queue *s, struct err *err);
 int set_write_check(const struct set_write *s, struct err *err);
