@@ -13,8 +13,6 @@
 #include "querier.msg.h"
 #include "rpc/server.h"
 
-enum { MARGIN_MS = 200 }; /* kept of the caller's deadline for merging and answering */
-
 enum what { WHAT_FLAMEGRAPH, WHAT_TREE, WHAT_PROFILE, WHAT_SERIES, WHAT_NAMES };
 
 /* One query from its request to its reply; in the call's arena, parts apart. */
@@ -29,22 +27,13 @@ struct query_job {
     struct merge_names_ask names;
     struct fanout *fanout; /* under way, or NULL */
     struct buf query; /* the request as the ingesters get it */
-    struct buf copy;  /* all parts */
-    struct str *parts;
-    size_t part_count;
+    struct fanout_parts parts;
 };
-
-static bool wants_complete(const struct query_job *job)
-{
-    return job->api->settings->require_complete ||
-           str_eq_nocase(http_req_header(job->call->http, "X-Pyroscope-Require-Complete"),
-                         STR("true"));
-}
 
 static void job_reset(struct query_job *job)
 {
     buf_reset(&job->query);
-    buf_reset(&job->copy);
+    fanout_parts_reset(&job->parts);
 }
 
 /* --- merging, on the pool
@@ -53,20 +42,20 @@ static void job_reset(struct query_job *job)
 static int merge(struct query_job *job, struct mem_account *account, struct buf *out,
                  struct err *err)
 {
+    const struct str *parts = job->parts.items;
+    size_t count = job->parts.count;
     bool json = job->call->codec == RPC_JSON;
     switch (job->what) {
     case WHAT_FLAMEGRAPH:
-        return merge_flamegraph(job->parts, job->part_count, job->max_nodes, json, account, out,
-                                err);
+        return merge_flamegraph(parts, count, job->max_nodes, json, account, out, err);
     case WHAT_TREE:
-        return merge_tree_bytes(job->parts, job->part_count, job->max_nodes, json, account, out,
-                                err);
+        return merge_tree_bytes(parts, count, job->max_nodes, json, account, out, err);
     case WHAT_PROFILE:
-        return merge_profile(job->parts, job->part_count, &job->profile, account, out, err);
+        return merge_profile(parts, count, &job->profile, account, out, err);
     case WHAT_SERIES:
-        return merge_series(job->parts, job->part_count, &job->series, account, out, err);
+        return merge_series(parts, count, &job->series, account, out, err);
     case WHAT_NAMES:
-        return merge_names(job->parts, job->part_count, &job->names, out, err);
+        return merge_names(parts, count, &job->names, out, err);
     }
     return err_set(err, ERR_INTERNAL, "no such query");
 }
@@ -91,25 +80,6 @@ static void run_merge(void *arg)
 /* --- the fan-out's end, on the loop
  * --------------------------------------------------------------- */
 
-/* Parts live as long as the callback: take them along. */
-static int keep_parts(struct query_job *job, const struct fanout_result *r)
-{
-    size_t bytes = 0;
-    job->parts = arena_calloc(job->call->arena, r->part_count + 1, sizeof *job->parts);
-    if (job->parts == NULL)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < r->part_count; i++)
-        bytes += r->parts[i].bytes.len;
-    if (buf_reserve(&job->copy, bytes) == NULL)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < r->part_count; i++) {
-        job->parts[i] = str_of(job->copy.data + job->copy.size, r->parts[i].bytes.len);
-        buf_str(&job->copy, r->parts[i].bytes);
-    }
-    job->part_count = r->part_count;
-    return 0;
-}
-
 static void on_fanout(void *arg, const struct fanout_result *r)
 {
     struct query_job *job = arg;
@@ -124,14 +94,15 @@ static void on_fanout(void *arg, const struct fanout_result *r)
         rpc_fail_err(call, &err);
         return;
     }
-    if (!r->verdict->complete && wants_complete(job)) {
+    if (!r->verdict->complete && ask_wants_complete(job->api->settings, call->http)) {
         job_reset(job);
         rpc_fail(call, RPC_UNAVAILABLE, "the answer would not be complete: %.*s",
                  STR_ARG(r->completeness));
         return;
     }
     job->pool = (struct pool_job){.run = run_merge, .arg = job};
-    if (keep_parts(job, r) != 0 || pool_submit(job->api->pool, &job->pool) != 0) {
+    if (fanout_keep(r, call->arena, &job->parts) != 0 ||
+        pool_submit(job->api->pool, &job->pool) != 0) {
         job_reset(job);
         rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "too many queries wait: try again");
     }
@@ -179,7 +150,7 @@ static void start(struct query_job *job, const char *method, const struct msg_ty
                              .names = job->what == WHAT_NAMES,
                              .start_ms = from_ms,
                              .end_ms = until_ms,
-                             .deadline = deadline - MARGIN_MS,
+                             .deadline = deadline - ASK_MARGIN_MS,
                              .done = on_fanout,
                              .arg = job};
     int rc = job->query.error != 0
@@ -200,97 +171,104 @@ static void answer_empty(struct query_job *job)
     run_merge(job);
 }
 
+/* SelectMergeProfile, which SelectMergeStacktraces answers too, `wrapped`. */
+static void profile(struct query_job *job, struct querier_v1_select_merge_profile_request *r,
+                    bool wrapped)
+{
+    const struct api *api = job->api;
+    struct err err = {0};
+    bool empty = false;
+    uint64_t nodes = 0;
+    int rc = ask_range(api->limits, api->now(), &r->start, &r->end, &empty, &err);
+    if (rc == 0 && r->has_max_nodes)
+        rc = ask_nodes(api->limits, true, r->max_nodes, &nodes, &err);
+    if (rc == 0)
+        rc = ask_selection(r->profile_type_id, r->label_selector, &err);
+    if (rc == 0 && (r->profile_id_selector_count > 0 || r->trace_id_selector_count > 0))
+        rc = err_set(&err, ERR_UNIMPLEMENTED,
+                     "selecting profiles or traces by id is not served");
+    if (rc == 0 && r->stack_trace_selector != NULL && r->stack_trace_selector->go_pgo != NULL)
+        rc = err_set(&err, ERR_UNIMPLEMENTED, "go_pgo is not served");
+    if (rc != 0) {
+        rpc_fail_err(job->call, &err);
+        return;
+    }
+    job->what = WHAT_PROFILE;
+    job->profile = (struct merge_profile_ask){.profile_type = r->profile_type_id,
+                                              .start_ms = r->start,
+                                              .end_ms = r->end,
+                                              .max_stacks = nodes,
+                                              .json = job->call->codec == RPC_JSON,
+                                              .wrapped = wrapped};
+    if (empty)
+        answer_empty(job);
+    else
+        start(job, "SelectMergeProfile", &querier_v1_select_merge_profile_request_msg, r,
+              r->start, r->end);
+}
+
+static void on_profile(void *arg, struct rpc_call *call)
+{
+    struct querier_v1_select_merge_profile_request r =
+        *(const struct querier_v1_select_merge_profile_request *)call->request;
+    struct query_job *job = job_new(arg, call, WHAT_PROFILE);
+    if (job != NULL)
+        profile(job, &r, false);
+}
+
+/* What a request for stack traces may ask that is not served. */
+static int unserved(const struct querier_v1_select_merge_stacktraces_request *r,
+                    struct err *err)
+{
+    if (r->format == PROFILE_FORMAT_DOT)
+        return err_set(err, ERR_UNIMPLEMENTED, "the DOT format is not served");
+    if (r->async != NULL && r->async->type == ASYNC_QUERY_TYPE_FORCE)
+        return err_set(err, ERR_UNIMPLEMENTED, "asynchronous queries are not served");
+    if (r->profile_id_selector_count > 0 || r->trace_id_selector_count > 0 ||
+        r->span_selector_count > 0)
+        return err_set(err, ERR_UNIMPLEMENTED,
+                       "selecting profiles, spans or traces by id is not served");
+    return 0;
+}
+
 static void on_stacktraces(void *arg, struct rpc_call *call)
 {
     struct api *api = arg;
     struct querier_v1_select_merge_stacktraces_request r =
         *(const struct querier_v1_select_merge_stacktraces_request *)call->request;
-    struct query_job *job = job_new(api, call, WHAT_FLAMEGRAPH);
+    struct query_job *job = job_new(
+        api, call, r.format == PROFILE_FORMAT_TREE ? WHAT_TREE : WHAT_FLAMEGRAPH);
     struct err err = {0};
     bool empty = false;
     if (job == NULL)
         return;
-    int rc = ask_range(api->limits, api->now(), &r.start, &r.end, &empty, &err);
+    int rc = unserved(&r, &err);
+    if (rc == 0 && r.format == PROFILE_FORMAT_PPROF) {
+        struct querier_v1_select_merge_profile_request p = {
+            .profile_type_id = r.profile_type_id,
+            .label_selector = r.label_selector,
+            .start = r.start,
+            .end = r.end,
+            .has_max_nodes = r.has_max_nodes,
+            .max_nodes = r.max_nodes,
+            .stack_trace_selector = r.stack_trace_selector,
+        };
+        profile(job, &p, true);
+        return;
+    }
+    if (rc == 0)
+        rc = ask_range(api->limits, api->now(), &r.start, &r.end, &empty, &err);
     if (rc == 0)
         rc = ask_nodes(api->limits, r.has_max_nodes, r.max_nodes, &job->max_nodes, &err);
     if (rc == 0)
         rc = ask_selection(r.profile_type_id, r.label_selector, &err);
-    if (rc == 0 && r.format == PROFILE_FORMAT_DOT)
-        rc = err_set(&err, ERR_UNIMPLEMENTED, "the DOT format is not served");
-    if (rc == 0 && (r.profile_id_selector_count > 0 || r.trace_id_selector_count > 0 ||
-                    r.span_selector_count > 0))
-        rc = err_set(&err, ERR_UNIMPLEMENTED,
-                     "selecting profiles, spans or traces by id is not served");
-    if (rc != 0) {
+    if (rc != 0)
         rpc_fail_err(call, &err);
-        return;
-    }
-    bool pprof = r.format == PROFILE_FORMAT_PPROF;
-    if (r.format == PROFILE_FORMAT_TREE)
-        job->what = WHAT_TREE;
-    if (pprof)
-        job->what = WHAT_PROFILE;
-    job->profile = (struct merge_profile_ask){.profile_type = r.profile_type_id,
-                                              .start_ms = r.start,
-                                              .end_ms = r.end,
-                                              .json = call->codec == RPC_JSON,
-                                              .wrapped = true};
-    if (empty) {
+    else if (empty)
         answer_empty(job);
-        return;
-    }
-    if (!pprof)
-        r.stack_trace_selector = NULL; /* as the peer: honoured by profiles and series only */
-    struct querier_v1_select_merge_profile_request p = {
-        .profile_type_id = r.profile_type_id,
-        .label_selector = r.label_selector,
-        .start = r.start,
-        .end = r.end,
-        .stack_trace_selector = r.stack_trace_selector,
-    };
-    if (pprof)
-        start(job, "SelectMergeProfile", &querier_v1_select_merge_profile_request_msg, &p,
-              r.start, r.end);
     else
         start(job, "SelectMergeStacktraces", &querier_v1_select_merge_stacktraces_request_msg,
               &r, r.start, r.end);
-}
-
-static void on_profile(void *arg, struct rpc_call *call)
-{
-    struct api *api = arg;
-    struct querier_v1_select_merge_profile_request r =
-        *(const struct querier_v1_select_merge_profile_request *)call->request;
-    struct query_job *job = job_new(api, call, WHAT_PROFILE);
-    struct err err = {0};
-    bool empty = false;
-    uint64_t nodes = 0;
-    if (job == NULL)
-        return;
-    int rc = ask_range(api->limits, api->now(), &r.start, &r.end, &empty, &err);
-    if (rc == 0 && r.has_max_nodes)
-        rc = ask_nodes(api->limits, true, r.max_nodes, &nodes, &err);
-    if (rc == 0)
-        rc = ask_selection(r.profile_type_id, r.label_selector, &err);
-    if (rc == 0 && (r.profile_id_selector_count > 0 || r.trace_id_selector_count > 0))
-        rc = err_set(&err, ERR_UNIMPLEMENTED,
-                     "selecting profiles or traces by id is not served");
-    if (rc == 0 && r.stack_trace_selector != NULL && r.stack_trace_selector->go_pgo != NULL)
-        rc = err_set(&err, ERR_UNIMPLEMENTED, "go_pgo is not served");
-    if (rc != 0) {
-        rpc_fail_err(call, &err);
-        return;
-    }
-    job->profile = (struct merge_profile_ask){.profile_type = r.profile_type_id,
-                                              .start_ms = r.start,
-                                              .end_ms = r.end,
-                                              .max_stacks = r.has_max_nodes ? nodes : 0,
-                                              .json = call->codec == RPC_JSON};
-    if (empty)
-        answer_empty(job);
-    else
-        start(job, "SelectMergeProfile", &querier_v1_select_merge_profile_request_msg, &r,
-              r.start, r.end);
 }
 
 static void on_series(void *arg, struct rpc_call *call)

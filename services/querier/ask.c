@@ -1,6 +1,7 @@
 /* querier/ask.c - checks of requests. */
 #include "ask.h"
 
+#include "net/http_server.h"
 #include "profile/labels.h"
 #include "profile/selector.h"
 
@@ -90,4 +91,10 @@ int ask_selection(struct str profile_type, struct str selector, struct err *err)
                        "name:sample_type:sample_unit:period_type:period_unit",
                        STR_ARG(str_head(profile_type, 100)));
     return ask_matchers(&selector, 1, err);
+}
+
+bool ask_wants_complete(const struct querier_settings *s, const struct http_req *req)
+{
+    return s->require_complete ||
+           str_eq_nocase(http_req_header(req, "X-Pyroscope-Require-Complete"), STR("true"));
 }

@@ -12,6 +12,10 @@
 #include "base/str.h"
 #include "base/time.h"
 
+struct http_req;
+
+enum { ASK_MARGIN_MS = 200 }; /* kept of the caller's deadline for merging and answering */
+
 /* Check a range (Unix ms) and clamp its start to the look-back. *empty: it lies before that,
  * the answer is empty. ERR_INVAL. */
 int ask_range(const struct limit_settings *l, wall_ms now, int64_t *start, int64_t *end,
@@ -30,5 +34,9 @@ int ask_selection(struct str profile_type, struct str selector, struct err *err)
 
 /* Selectors of metadata calls. ERR_INVAL. */
 int ask_matchers(const struct str *matchers, size_t count, struct err *err);
+
+/* Whether an answer that is not certain to be complete is to be refused: -querier.require-complete,
+ * or the request's X-Pyroscope-Require-Complete. */
+bool ask_wants_complete(const struct querier_settings *s, const struct http_req *req);
 
 #endif

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -64,6 +65,17 @@ struct fanout_result {
     struct str completeness; /* value of X-Pyroscope-Completeness */
 };
 typedef void (*fanout_done_fn)(void *arg, const struct fanout_result *result);
+
+/* A copy of a result's parts, for after the callback: to be merged on the pool. */
+struct fanout_parts {
+    struct buf copy;
+    struct str *items; /* into the copy; the array is in the arena */
+    size_t count;
+};
+
+/* ERR_NOMEM: nothing is kept. */
+int fanout_keep(const struct fanout_result *result, struct arena *a, struct fanout_parts *out);
+void fanout_parts_reset(struct fanout_parts *p); /* also of zeros */
 
 struct fanout_ask {
     struct loop *loop;          /* the caller's thread */

@@ -20,16 +20,7 @@
 
 #include <stdio.h>
 
-enum { MARGIN_MS = 200 };
-
 enum stage { STAGE_TREE, STAGE_TIMELINE, STAGE_GROUPS, STAGE_COUNT };
-
-/* The parts of one fan-out. */
-struct parts {
-    struct buf copy;
-    struct str *items;
-    size_t count;
-};
 
 /* One render from its request to its reply; in the request's arena, buffers apart. */
 struct job {
@@ -42,7 +33,7 @@ struct job {
     bool average;
     struct series_grid grid;
     enum stage stage;
-    struct parts parts[STAGE_COUNT];
+    struct fanout_parts parts[STAGE_COUNT];
     struct buf query;
     struct fanout *fanout; /* under way, or NULL */
     char completeness[512]; /* the worst of the fan-outs */
@@ -55,7 +46,7 @@ static void job_reset(struct job *job)
 {
     buf_reset(&job->query);
     for (int i = 0; i < STAGE_COUNT; i++)
-        buf_reset(&job->parts[i].copy);
+        fanout_parts_reset(&job->parts[i]);
 }
 
 static void fail(struct job *job, int code, const char *message)
@@ -111,7 +102,7 @@ static int respond(struct job *job, struct mem_account *account, struct buf *out
     struct arena *a = NULL;
     struct flamegraph graph;
     struct render r = {.flamegraph = &graph};
-    const struct parts *p = job->parts;
+    const struct fanout_parts *p = job->parts;
     int rc = arena_init(&a, 0, account);
     if (rc == 0)
         rc = merge_trees(p[STAGE_TREE].items, p[STAGE_TREE].count, account, &tree, err);
@@ -162,32 +153,13 @@ static void run_respond(void *arg)
                                  .headers = &header,
                                  .header_count = 1,
                                  .body = buf_view(&out)};
-    for (int i = 0; i < STAGE_COUNT; i++)
-        buf_reset(&job->parts[i].copy);
-    buf_reset(&job->query);
+    job_reset(job); /* `job` goes with the reply */
     http_reply(req, &answer);
     buf_reset(&out);
 }
 
 /* --- fan-outs, on the loop
  * ---------------------------------------------------------------------------- */
-
-static int keep(struct job *job, const struct fanout_result *r)
-{
-    struct parts *p = &job->parts[job->stage];
-    size_t bytes = 0;
-    p->items = arena_calloc(job->req->arena, r->part_count + 1, sizeof *p->items);
-    for (size_t i = 0; i < r->part_count; i++)
-        bytes += r->parts[i].bytes.len;
-    if (p->items == NULL || buf_reserve(&p->copy, bytes) == NULL)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < r->part_count; i++) {
-        p->items[i] = str_of(p->copy.data + p->copy.size, r->parts[i].bytes.len);
-        buf_str(&p->copy, r->parts[i].bytes);
-    }
-    p->count = r->part_count;
-    return 0;
-}
 
 static void on_fanout(void *arg, const struct fanout_result *r)
 {
@@ -202,11 +174,14 @@ static void on_fanout(void *arg, const struct fanout_result *r)
         (void)snprintf(job->completeness, sizeof job->completeness, "%.*s",
                        STR_ARG(r->completeness));
     }
-    if (!job->complete && job->api->settings->require_complete) {
-        fail(job, ERR_UNAVAILABLE, "the answer would not be complete");
+    if (!job->complete && ask_wants_complete(job->api->settings, job->req)) {
+        char text[sizeof job->completeness + 40];
+        (void)snprintf(text, sizeof text, "the answer would not be complete: %s",
+                       job->completeness);
+        fail(job, ERR_UNAVAILABLE, text);
         return;
     }
-    if (keep(job, r) != 0) {
+    if (fanout_keep(r, job->req->arena, &job->parts[job->stage]) != 0) {
         fail(job, ERR_NOMEM, "no memory for the answer");
         return;
     }
@@ -266,7 +241,7 @@ static void next_stage(struct job *job)
         .query = buf_view(&job->query),
         .start_ms = tree ? job->from_ms : series_grid_from(&job->grid),
         .end_ms = tree ? job->until_ms : job->grid.end_ms,
-        .deadline = job->req->deadline - MARGIN_MS,
+        .deadline = job->req->deadline - ASK_MARGIN_MS,
         .done = on_fanout,
         .arg = job,
     };

@@ -118,6 +118,19 @@ def test_tree_and_pprof_formats(filled):
     assert empty == {}
 
 
+def test_a_call_site_and_a_number_of_nodes_count_in_every_format(filled):
+    request = dict(profileTypeID=CPU, labelSelector='{service_name="web"}', **around(filled))
+    run = {"callSite": [{"name": "main"}, {"name": "run"}]}
+    graph, _ = filled.query("SelectMergeStacktraces", stackTraceSelector=run, **request)
+    assert int(graph["flamegraph"]["total"]) == 20 * 32000 and "gc" not in graph["flamegraph"]["names"]
+    pprof_, _ = filled.query("SelectMergeStacktraces", stackTraceSelector=run, format="PROFILE_FORMAT_PPROF", **request)
+    profile = pprof_["pprof"]["profile"]
+    assert sum(int(s["value"][0]) for s in profile["sample"]) == 20 * 32000
+    few, _ = filled.query("SelectMergeStacktraces", maxNodes=2, format="PROFILE_FORMAT_PPROF", **request)
+    alone, _ = filled.query("SelectMergeProfile", maxNodes=2, **request)
+    assert few["pprof"]["profile"] == alone and "other" in alone["stringTable"]
+
+
 def test_series_over_time(filled):
     # the grid ends on a profile's time, so that every bucket of a minute has two per pod
     end = filled.now_ms
@@ -172,6 +185,11 @@ def test_render(filled):
     ("SelectSeries", {"profileTypeID": CPU, "labelSelector": "{}", "start": "S", "end": "E", "step": 0}, "invalid_argument"),
     ("LabelValues", {"start": "S", "end": "E"}, "invalid_argument"),
     ("LabelNames", {"matchers": ["{"], "start": "S", "end": "E"}, "invalid_argument"),
+    ("SelectMergeStacktraces", {"profileTypeID": CPU, "labelSelector": "{}", "start": "S", "end": "E", "async": {"type": 1}}, "unimplemented"),
+    ("SelectMergeStacktraces", {"profileTypeID": CPU, "labelSelector": "{}", "start": "S", "end": "E", "format": 4,
+                                "stackTraceSelector": {"goPgo": {"keepLocations": 5}}}, "unimplemented"),
+    ("SelectMergeStacktraces", {"profileTypeID": CPU, "labelSelector": "{}", "start": "S", "end": "E", "format": 4, "maxNodes": 2**40},
+     "invalid_argument"),
     ("SelectHeatmap", {"profileTypeID": CPU, "labelSelector": "{}", "start": "S", "end": "E", "step": 15}, "unimplemented"),
 ])
 def test_wrong_requests_are_refused_with_their_code(filled, method, request_, code):
