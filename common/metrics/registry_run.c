@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/map.h"
@@ -207,13 +208,33 @@ static void *new_value(const struct metric_row *row)
     return h;
 }
 
-/* Values with their lengths in front: no two sets give one key. */
-static void put_key(struct buf *key, const struct family *f, const struct str *values)
+/* Values with their lengths in front: no two sets give one key. Short ones, as most are, take
+ * nothing from the heap: a key is made several times per request. */
+struct key {
+    uint8_t small[256];
+    void *large;
+    struct str text;
+};
+
+/* False: no memory. */
+static bool key_init(struct key *k, const struct family *f, const struct str *values)
 {
+    size_t size = 0;
+    for (uint32_t i = 0; i < f->label_count; i++)
+        size += sizeof values[i].len + values[i].len;
+    k->large = size > sizeof k->small ? mem_alloc(size) : NULL;
+    uint8_t *p = size > sizeof k->small ? k->large : k->small;
+    if (p == NULL)
+        return false;
+    k->text = str_of(p, size);
     for (uint32_t i = 0; i < f->label_count; i++) {
-        buf_varint(key, values[i].len);
-        buf_str(key, values[i]);
+        memcpy(p, &values[i].len, sizeof values[i].len);
+        p += sizeof values[i].len;
+        if (values[i].len > 0)
+            memcpy(p, values[i].data, values[i].len);
+        p += values[i].len;
     }
+    return true;
 }
 
 static struct series *new_series(struct family *f, const struct str *values, struct str key)
@@ -247,12 +268,13 @@ static struct series *new_series(struct family *f, const struct str *values, str
 /* The series of these values, all labels. */
 static struct series *find_series(struct family *f, const struct str *values)
 {
-    struct buf key = {0};
-    put_key(&key, f, values);
-    struct series *s = key.error != 0 ? NULL : map_get(f->by_values, buf_view(&key));
-    if (s == NULL && key.error == 0)
-        s = new_series(f, values, buf_view(&key));
-    buf_reset(&key);
+    struct key key;
+    if (!key_init(&key, f, values))
+        return NULL;
+    struct series *s = map_get(f->by_values, key.text);
+    if (s == NULL)
+        s = new_series(f, values, key.text);
+    mem_free(key.large);
     return s;
 }
 
@@ -328,13 +350,14 @@ static void *value_at(struct view *v, const struct str *values)
     struct str all[METRIC_LABELS_MAX];
     for (uint32_t i = 0; i < f->label_count; i++)
         all[i] = i < f->own_labels ? values[i] : v->fixed[i - f->own_labels];
+    struct key key;
+    if (!key_init(&key, f, all))
+        return NULL;
     pthread_mutex_lock(&f->m->lock);
-    struct buf key = {0};
-    put_key(&key, f, all);
-    struct series *s = key.error != 0 ? NULL : map_get(f->by_values, buf_view(&key));
-    if (s == NULL && key.error == 0) {
+    struct series *s = map_get(f->by_values, key.text);
+    if (s == NULL) {
         if (v->count < f->series_max) {
-            s = new_series(f, all, buf_view(&key));
+            s = new_series(f, all, key.text);
             v->count += s != NULL;
         } else {
             counter_inc(f->m->overflows);
@@ -346,7 +369,7 @@ static void *value_at(struct view *v, const struct str *values)
         }
     }
     pthread_mutex_unlock(&f->m->lock);
-    buf_reset(&key);
+    mem_free(key.large);
     return s == NULL ? NULL : s->value;
 }
 

@@ -230,6 +230,17 @@ void pb_put_bytes_set(struct buf *b, uint32_t number, struct str s)
         pb_put_bytes(b, number, s);
 }
 
+void pb_put_head(struct buf *b, uint32_t number, size_t len)
+{
+    pb_put_tag(b, number, PB_BYTES);
+    buf_varint(b, len);
+}
+
+size_t pb_bytes_size(uint32_t number, size_t len)
+{
+    return uv_size((uint64_t)number << 3) + uv_size(len) + len;
+}
+
 size_t pb_begin(struct buf *b, uint32_t number)
 {
     pb_put_tag(b, number, PB_BYTES);

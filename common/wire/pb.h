@@ -98,6 +98,12 @@ void pb_put_bytes(struct buf *b, uint32_t number, struct str s);
 void pb_put_varint_set(struct buf *b, uint32_t number, uint64_t v);
 void pb_put_bytes_set(struct buf *b, uint32_t number, struct str s);
 
+/* The tag and length of a nested message whose `len` bytes the caller appends next. */
+void pb_put_head(struct buf *b, uint32_t number, size_t len);
+
+/* Bytes that pb_put_bytes() appends, and pb_put_head() with its content. */
+size_t pb_bytes_size(uint32_t number, size_t len);
+
 /* A nested message or packed field of unknown length: pb_begin() returns a mark, what is
  * appended until pb_end() is its content. Calls nest. The content is moved by up to 4 bytes at
  * the end when it is longer than 127 bytes. */

@@ -155,6 +155,27 @@ static void too_many_label_sets_share_one_series(void **state)
     metrics_free(&m);
 }
 
+static void label_values_are_told_apart_at_any_length(void **state)
+{
+    (void)state;
+    static const struct metric_row row[] = {
+        {METRIC_COUNTER, 0, "x_total", "a,b", "X.", 0, NULL, 0, 0}, {.kind = METRIC_END}};
+    static char text[1000];
+    struct metrics *m = NULL;
+    struct counter_vec *v = NULL;
+    assert_int_equal(metrics_init(&m, "p", NULL), 0);
+    assert_int_equal(metrics_register(m, row, &v, NULL, NULL), 0);
+    memset(text, 'x', sizeof text);
+    /* Where a value ends is part of it, and none is cut. */
+    for (size_t len = 0; len < sizeof text; len += 37)
+        counter_inc(COUNTER_AT(v, str_of(text, len), str_of(text, sizeof text - len)));
+    for (size_t len = 0; len < sizeof text; len += 37) {
+        struct counter *c = COUNTER_AT(v, str_of(text, len), str_of(text, sizeof text - len));
+        assert_int_equal(counter_get(c), 1);
+    }
+    metrics_free(&m);
+}
+
 static void what_is_not_measured_costs_nothing(void **state)
 {
     (void)state;
@@ -321,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_bare_name_has_no_namespace_and_le_comes_last),
         cmocka_unit_test(one_table_serves_two_rings_by_a_fixed_label),
         cmocka_unit_test(too_many_label_sets_share_one_series),
+        cmocka_unit_test(label_values_are_told_apart_at_any_length),
         cmocka_unit_test(what_is_not_measured_costs_nothing),
         cmocka_unit_test(a_collector_is_asked_until_it_is_removed),
         cmocka_unit_test(a_table_that_breaks_the_rules_is_refused),

@@ -63,16 +63,18 @@ static void an_ingest_keeps_body_types_and_parameters_and_gets_its_new_name(void
 
 static void a_push_is_one_series_with_ids_and_bytes_as_they_came(void **state)
 {
+    static char large[20000]; /* lengths of three bytes around it */
     const struct flow_sample samples[] = {{STR_INIT("pprof\0one"), STR_INIT("id-1")},
-                                          {STR_INIT("two"), STR_INIT("")}};
+                                          {STR_INIT("two"), STR_INIT("")},
+                                          {{large, sizeof large}, STR_INIT("id-3")}};
     struct flow_item item = {.kind = FLOW_PUSH,
                              .samples = samples,
-                             .sample_count = 2,
+                             .sample_count = 3,
                              .headers = headers,
                              .header_count = 3};
     struct push_v1_push_request request;
     struct arena *a = NULL;
-    struct buf body = {0}, again = {0};
+    struct buf body = {0}, again = {0}, encoded = {0};
     struct outgoing o;
     (void)state;
     assert_int_equal(arena_init(&a, 0, NULL), 0);
@@ -87,13 +89,16 @@ static void a_push_is_one_series_with_ids_and_bytes_as_they_came(void **state)
     assert_true(str_eq(request.series[0].labels[1].value, STR("svc")));
     assert_true(str_eq(request.series[0].samples[0].raw_profile, samples[0].profile));
     assert_true(str_eq(request.series[0].samples[0].id, STR("id-1")));
-    assert_int_equal(o.bytes, 12);
-    assert_int_equal(o.profiles, 2);
+    assert_int_equal(o.bytes, 12 + sizeof large);
+    assert_int_equal(o.profiles, 3);
+    msg_encode(&push_v1_push_request_msg, &request, &encoded); /* the shortest form there is */
+    assert_true(str_eq(buf_view(&encoded), o.body));
     /* Made again, the same bytes: receivers know profiles by them. */
     assert_int_equal(outgoing_make(&item, set, true, a, &again, &o), 0);
     assert_true(str_eq(buf_view(&body), buf_view(&again)));
     buf_reset(&body);
     buf_reset(&again);
+    buf_reset(&encoded);
     arena_free(&a);
 }
 

@@ -124,6 +124,13 @@ static void nested_messages_get_the_length_they_turn_out_to_have(void **state)
         pb_cancel(&b, 50, gone);
         pb_end(&b, outer);
         assert_int_equal(b.error, 0);
+        struct buf known = {0}; /* the same, with lengths that are known before */
+        pb_put_head(&known, 2, pb_bytes_size(40, sizes[i]));
+        pb_put_head(&known, 40, sizes[i]);
+        for (size_t k = 0; k < sizes[i]; k++)
+            buf_u8(&known, (uint8_t)k);
+        assert_true(str_eq(buf_view(&known), buf_view(&b)));
+        buf_reset(&known);
         struct pb_reader r = pb_reader(buf_view(&b));
         struct pb_field f;
         assert_int_equal(pb_next(&r, &f), 1);
