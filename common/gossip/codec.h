@@ -45,6 +45,9 @@ struct kv_codec {
 
     bool (*is_empty)(const void *value);
 
+    /* About how many bytes of memory the value takes. */
+    size_t (*size)(const void *value);
+
     /* Names of what is in it (for rings the instance ids), for replacing queued broadcasts. */
     void (*content)(const void *value, kv_name_fn each, void *arg);
 

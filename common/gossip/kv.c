@@ -9,6 +9,8 @@
 #include "gossip/kv_pair.h"
 #include "gossip/kv_priv.h"
 
+enum { STRAY_LOG_MS = 600000 };
+
 int kv_init(struct kv **out, const struct kv_config *config, const struct log *log)
 {
     struct kv *kv = mem_zalloc(sizeof *kv);
@@ -68,14 +70,76 @@ int kv_register(struct kv *kv, const struct kv_codec *codec)
     return map_put(kv->codecs, str_c(codec->id), (void *)(uintptr_t)codec, NULL);
 }
 
-int kv_entry_get(struct kv *kv, struct str key, struct entry **out)
+/* --- entries -------------------------------------------------------------------------------- */
+
+static void set_stray_size(struct kv *kv, struct entry *e, size_t size)
+{
+    kv->stray_bytes += size - e->size;
+    e->size = size;
+}
+
+/* The value is gone; watchers and the key itself stay. */
+static void entry_clear(struct kv *kv, struct entry *e)
+{
+    set_stray_size(kv, e, 0);
+    e->codec->free(&e->value);
+    e->codec = NULL;
+    e->deleted = false;
+    e->version = 0;
+    e->update_ms = 0;
+    e->tombstones = 0;
+}
+
+/* A stray key finds no room: counted, and said once in a while. */
+static void stray_dropped(struct kv *kv, struct str key, wall_ms now)
+{
+    uint64_t left_out;
+    kv->stats.stray_dropped++;
+    if (log_rate_pass(&kv->stray_rate, now, STRAY_LOG_MS, &left_out))
+        log_line(kv->log, LOG_WARN,
+                 "too much is held for keys that nobody here uses: a value was dropped, ours have "
+                 "their room",
+                 LOG_S("key", str_head(key, 100)), LOG_U("keys", kv->stray_keys),
+                 LOG_U("bytes", kv->stray_bytes), LOG_U("max_keys", KV_STRAY_KEYS_MAX),
+                 LOG_U("max_bytes", KV_STRAY_BYTES_MAX), LOG_U("left_out", left_out));
+}
+
+/* The codec finds a value too large with these news. */
+static void too_large(struct kv *kv, struct str key, wall_ms now)
+{
+    uint64_t left_out;
+    if (log_rate_pass(&kv->large_rate, now, STRAY_LOG_MS, &left_out))
+        log_line(kv->log, LOG_WARN, "news would make a value too large, and were dropped",
+                 LOG_S("key", str_head(key, 100)), LOG_U("left_out", left_out));
+}
+
+/* A stray value has grown: forget it when that is too much. */
+static int settle_stray(struct kv *kv, struct entry *e, wall_ms now)
+{
+    if (e->ours)
+        return 0;
+    set_stray_size(kv, e, e->codec->size(e->value));
+    if (kv->stray_bytes <= KV_STRAY_BYTES_MAX)
+        return 0;
+    stray_dropped(kv, e->key, now);
+    entry_clear(kv, e);
+    return ERR_LIMIT;
+}
+
+int kv_entry_get(struct kv *kv, struct str key, bool ours, struct entry **out)
 {
     *out = map_get(kv->entries, key);
-    if (*out != NULL)
+    if (*out != NULL) {
+        if (ours && !(*out)->ours) {
+            set_stray_size(kv, *out, 0);
+            kv->stray_keys--;
+            (*out)->ours = true;
+        }
         return 0;
+    }
     if (key.len == 0 || key.len > KV_KEY_BYTES_MAX)
         return ERR_INVAL;
-    if (map_count(kv->entries) >= KV_KEYS_MAX)
+    if (!ours && kv->stray_keys >= KV_STRAY_KEYS_MAX)
         return ERR_LIMIT;
     struct entry *e = mem_zalloc(sizeof *e);
     if (e == NULL)
@@ -87,6 +151,8 @@ int kv_entry_get(struct kv *kv, struct str key, struct entry **out)
         entry_free(e);
         return ERR_NOMEM;
     }
+    e->ours = ours;
+    kv->stray_keys += !ours;
     *out = e;
     return 0;
 }
@@ -97,6 +163,7 @@ static void entry_drop_unused(struct kv *kv, struct entry *e)
     if (e->value != NULL || !list_is_empty(&e->watchers))
         return;
     kv_entry_unchanged(kv, e);
+    kv->stray_keys -= !e->ours;
     (void)map_remove(kv->entries, e->key);
     entry_free(e);
 }
@@ -117,6 +184,7 @@ struct incoming {
     wall_ms update_ms; /* 0: none */
     bool local;        /* a CAS of ours */
     struct str raw;    /* the pair as it came */
+    bool refreshed;    /* the value kept its shape, and its size */
 };
 
 /* Merge into the entry's value; *change gets the delta or NULL. The first value is stored as it
@@ -126,6 +194,7 @@ static int merge_value(struct entry *e, struct incoming *in, wall_ms now, void *
     *change = NULL;
     if (e->value != NULL && !in->local && in->codec->refresh != NULL &&
         in->codec->refresh(e->value, in->value)) {
+        in->refreshed = true;
         *change = in->value;
         in->value = NULL;
         return 0;
@@ -204,7 +273,9 @@ static int merge(struct kv *kv, struct str key, struct incoming *in, wall_ms now
 {
     struct entry *e = NULL;
     void *change = NULL;
-    int rc = kv_entry_get(kv, key, &e);
+    int rc = kv_entry_get(kv, key, in->local, &e);
+    if (rc == ERR_LIMIT)
+        stray_dropped(kv, key, now);
     if (rc == 0 && e->value != NULL && e->codec != in->codec)
         rc = ERR_INVAL;
     bool first = rc == 0 && e->value == NULL;
@@ -212,7 +283,10 @@ static int merge(struct kv *kv, struct str key, struct incoming *in, wall_ms now
         rc = merge_value(e, in, now, &change);
         if (rc == 0) {
             e->codec = in->codec;
-            if (settle(kv, e, in, first, now, &change)) {
+            bool told = settle(kv, e, in, first, now, &change);
+            if (told && !in->refreshed)
+                rc = settle_stray(kv, e, now);
+            if (told && rc == 0) {
                 if (change != NULL && !(in->local && kv->closed))
                     kv_tell(kv, e, change, in->local, now);
                 kv_entry_changed(kv, e);
@@ -220,6 +294,8 @@ static int merge(struct kv *kv, struct str key, struct incoming *in, wall_ms now
             }
         }
     }
+    if (rc == ERR_LIMIT && e != NULL && e->value != NULL)
+        too_large(kv, key, now);
     if (rc >= 0 && !in->local)
         kv_note_received(kv, e, in->raw, rc == 1 ? change : NULL, now);
     in->codec->free(&change);
@@ -375,16 +451,13 @@ void kv_expire(struct kv *kv, wall_ms now)
         if (e->value != NULL && !is_obsolete(kv, e, now)) {
             if (kv->cfg.tombstone_ms > 0)
                 clean(e, tombstone_limit(kv, now));
+            if (!e->ours)
+                set_stray_size(kv, e, e->codec->size(e->value));
             continue;
         }
         if (e->value == NULL)
             continue;
-        e->codec->free(&e->value);
-        e->codec = NULL;
-        e->deleted = false;
-        e->version = 0;
-        e->update_ms = 0;
-        e->tombstones = 0;
+        entry_clear(kv, e);
         entry_drop_unused(kv, e);
     }
 }
@@ -407,6 +480,11 @@ bool kv_next(const struct kv *kv, size_t *at, struct kv_key *out)
         return true;
     }
     return false;
+}
+
+size_t kv_stray_bytes(const struct kv *kv)
+{
+    return kv->stray_bytes;
 }
 
 const struct kv_stats *kv_stats(const struct kv *kv)

@@ -5,6 +5,11 @@
  * broadcast queues, our own changes first. Watchers are called by kv_notify(), never from inside
  * a change, and once for several changes: no news is ever dropped. Follows grafana/dskit
  * kv/memberlist.
+ *
+ * A key that is watched by its name or written here is ours, and always has room. All others are
+ * stray: held for the sake of peers who may use them, or made up by one that floods. They share
+ * KV_STRAY_KEYS_MAX and KV_STRAY_BYTES_MAX; one that grows beyond is forgotten as a whole, since
+ * a value that no longer follows its tombstones would bring back to others what is gone.
  * Pure; one owner thread. Tests: tests/unit/gossip/test_kv.c; fuzz: tests/fuzz/fuzz_kv.c. */
 #ifndef GOSSIP_KV_H
 #define GOSSIP_KV_H
@@ -24,7 +29,8 @@ struct kv;
 struct kv_history;
 
 enum {
-    KV_KEYS_MAX = 1024,
+    KV_STRAY_KEYS_MAX = 1024,
+    KV_STRAY_BYTES_MAX = 64 << 20, /* of their values in memory */
     KV_KEY_BYTES_MAX = 1024,
     KV_QUEUED_BYTES_MAX = 64 << 20, /* of others' changes to be told on; push/pull tells the rest */
 };
@@ -39,7 +45,8 @@ struct kv_config {
 
 struct kv_stats {
     uint64_t received, received_bytes, received_invalid;
-    uint64_t received_dropped;     /* for lack of memory, or of room for another key */
+    uint64_t received_dropped;     /* for lack of memory, or of room for stray keys */
+    uint64_t stray_dropped;        /* values of stray keys not taken, or forgotten, for that */
     uint64_t pushed, pushed_bytes; /* remote states merged */
     uint64_t state_invalid;        /* pairs in them that could not be understood */
     uint64_t pulled, pulled_bytes; /* local states produced */
@@ -85,8 +92,8 @@ typedef int (*kv_edit_fn)(void *arg, void **value);
 /* Compare and swap, in one step since there is one owner. `codec` names the codec of a key that
  * does not exist yet. 0: stored, or kept; ERR_AGAIN: the merge saw no change (typically a second
  * write within one second): try again a second later; ERR_NOENT: no such codec; ERR_INVAL: a bad
- * key, or another codec than the key has; ERR_LIMIT: too many keys; ERR_NOMEM; or what the edit
- * returned. On failure nothing is stored. */
+ * key, or another codec than the key has; ERR_NOMEM; or what the edit returned. On failure nothing
+ * is stored. */
 int kv_cas(struct kv *kv, struct str key, const char *codec, kv_edit_fn edit, void *arg,
            wall_ms now);
 
@@ -116,6 +123,9 @@ void kv_close_local(struct kv *kv);
 size_t kv_queued_local(const struct kv *kv);  /* own changes waiting to be told */
 size_t kv_queued_gossip(const struct kv *kv); /* others' changes waiting to be told on */
 size_t kv_queued_bytes(const struct kv *kv);
+
+/* Memory of the values of stray keys. */
+size_t kv_stray_bytes(const struct kv *kv);
 
 /* One key, for pages and metrics. */
 struct kv_key {

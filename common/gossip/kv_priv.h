@@ -4,6 +4,7 @@
 #define GOSSIP_KV_PRIV_H
 
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "gossip/kv.h"
 
@@ -25,6 +26,8 @@ struct entry {
     size_t tombstones;           /* in the value, when they were last counted */
     uint64_t tombstones_removed; /* so far */
     int64_t cleaned_s;           /* the limit of the last clean-up */
+    bool ours;                   /* watched by its name or written here; else stray */
+    size_t size;                 /* what it adds to kv.stray_bytes */
     struct list watchers;
     struct list changed; /* in kv.changed while watchers have not been told */
 };
@@ -40,11 +43,14 @@ struct kv {
     struct list changed; /* entries, oldest change first */
     size_t changed_count;
     struct list prefixes; /* watchers */
+    size_t stray_keys, stray_bytes;
+    struct log_rate stray_rate, large_rate;
     struct kv_stats stats;
 };
 
-/* The entry of `key`, made when it is missing. ERR_INVAL, ERR_LIMIT, ERR_NOMEM. */
-int kv_entry_get(struct kv *kv, struct str key, struct entry **out);
+/* The entry of `key`, made when it is missing, and ours from now on if `ours`. ERR_INVAL,
+ * ERR_NOMEM, ERR_LIMIT (too many stray keys). */
+int kv_entry_get(struct kv *kv, struct str key, bool ours, struct entry **out);
 
 /* Watchers are to be told of this entry; it is told of, or it goes away. */
 void kv_entry_changed(struct kv *kv, struct entry *e);

@@ -8,7 +8,7 @@
 #include "wire/pb.h"
 #include "wire/snappy.h"
 
-enum { RAW_MAX = 8 << 20 };
+enum { RAW_MAX = 8 << 20, BLOCK_OVERHEAD = 16 };
 
 /* --- the array ------------------------------------------------------------------------------ */
 
@@ -315,6 +315,15 @@ static bool is_empty(const void *value)
     return ((const struct beacons *)value)->count == 0;
 }
 
+static size_t size(const void *value)
+{
+    const struct beacons *b = value;
+    size_t sum = sizeof *b + b->cap * sizeof *b->items;
+    for (size_t i = 0; i < b->count; i++)
+        sum += BLOCK_OVERHEAD + b->items[i].by.len;
+    return sum;
+}
+
 static void content(const void *value, kv_name_fn each, void *arg)
 {
     const struct beacons *b = value;
@@ -358,6 +367,7 @@ const struct kv_codec kv_tracker_codec = {
     .free = free_value,
     .remove_tombstones = remove_tombstones,
     .is_empty = is_empty,
+    .size = size,
     .content = content,
     .to_json = to_json,
 };

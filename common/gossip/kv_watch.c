@@ -22,7 +22,7 @@ int kv_watch(struct kv *kv, struct str key, kv_watch_fn fn, void *arg)
 {
     struct entry *e = NULL;
     struct watcher *w = mem_alloc(sizeof *w);
-    int rc = w == NULL ? ERR_NOMEM : kv_entry_get(kv, key, &e);
+    int rc = w == NULL ? ERR_NOMEM : kv_entry_get(kv, key, true, &e);
     if (rc != 0) {
         mem_free(w);
         return rc;
@@ -82,7 +82,7 @@ static void tell_watchers(struct kv *kv, struct entry *e)
     }
 }
 
-enum { NOTIFY_MAX = 4 * KV_KEYS_MAX }; /* watchers that change keys: the rest waits */
+enum { NOTIFY_MAX = 4 * KV_STRAY_KEYS_MAX }; /* watchers that change keys: the rest waits */
 
 bool kv_notify(struct kv *kv)
 {

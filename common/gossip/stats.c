@@ -6,7 +6,7 @@
 #include "metrics/metrics.h"
 
 struct gossip_stats {
-    struct counter *kv[13];
+    struct counter *kv[14];
     struct counter *ml[25];
     struct counter *tcp[22];
     struct gauge *members, *health, *keys, *queued_bytes, *reached, *seeds, *pending, *connections;
@@ -36,9 +36,11 @@ static const struct metric_row rows[] = {
     C(kv[10], "client_messages_to_broadcast_dropped_total",
       "Changes that could not be queued for lack of memory."),
     C(kv[11], "client_received_broadcasts_dropped_total",
-      "User messages dropped for lack of memory, or of room for another key."),
+      "User messages dropped for lack of memory, or of room for keys that nobody here uses."),
     C(kv[12], "state_invalid_total",
       "Keys in remote states that could not be understood."),
+    C(kv[13], "client_stray_values_dropped_total",
+      "Values dropped since too much is held for keys that nobody here uses."),
     C(ml[0], "packets_bad_total", "Packets that could not be read."),
     C(ml[1], "packets_foreign_total", "Packets dropped for the label of another cluster."),
     C(ml[2], "packets_unknown_total", "Messages of a type that is not known."),
@@ -205,7 +207,8 @@ void gossip_stats_update(struct gossip_stats *s, struct gossip_core *core,
     struct kv_key key;
     COPY(s->kv, k->received, k->received_bytes, k->received_invalid, k->pushed, k->pushed_bytes,
          k->pulled, k->pulled_bytes, k->cas_attempts, k->cas_successes, k->cas_failures,
-         k->dropped_nomem, k->received_dropped, k->state_invalid);
+         k->dropped_nomem, k->received_dropped, k->state_invalid,
+         k->stray_dropped);
     COPY(s->ml, m->packets_bad, m->packets_foreign, m->packets_unknown, m->streams_bad,
          m->streams_refused, m->streams_timeout, m->streams_ok, m->merge_refused, m->probes,
          m->probes_failed, m->dropped_nomem, n->conflicts, n->refuted, n->ignored,

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "ring/desc_priv.h"
 
+enum { BLOCKS = 5, BLOCK_OVERHEAD = 16 }; /* an instance's pieces of memory */
+
 static int copy_text(struct str *out, struct str from)
 {
     char *c = str_dup_c(from);
@@ -183,6 +185,20 @@ bool ring_desc_remove(struct ring_desc *d, struct str id)
     d->count--;
     memmove(&d->all[at], &d->all[at + 1], (d->count - at) * sizeof *d->all);
     return true;
+}
+
+size_t ring_instance_size(const struct ring_instance *in)
+{
+    return sizeof *in + BLOCKS * BLOCK_OVERHEAD + in->id.len + in->addr.len + in->zone.len +
+           in->token_count * sizeof *in->tokens + in->version_count * sizeof *in->versions;
+}
+
+size_t ring_desc_size(const struct ring_desc *d)
+{
+    size_t sum = sizeof *d + (d->cap - d->count) * sizeof *d->all;
+    for (size_t i = 0; i < d->count; i++)
+        sum += ring_instance_size(&d->all[i]);
+    return sum;
 }
 
 uint64_t ring_instance_version(const struct ring_instance *in, uint64_t component)

@@ -24,6 +24,7 @@ enum {
     RING_INSTANCES_MAX = 10000,
     RING_TOKENS_MAX = 4 << 20, /* of all instances */
     RING_BYTES_MAX = 32 << 20, /* of a value, unpacked */
+    RING_MEMORY_MAX = 64 << 20, /* of a ring in memory: what would make it larger is not merged */
     RING_VERSIONS_MAX = 64,    /* of one instance */
 };
 
@@ -73,6 +74,9 @@ int ring_desc_put(struct ring_desc *d, const struct ring_instance *in);
 /* Take the member `id` out. False when there is none. */
 bool ring_desc_remove(struct ring_desc *d, struct str id);
 
+/* About how many bytes of memory it takes. */
+size_t ring_desc_size(const struct ring_desc *d);
+
 /* The version of a component that an instance names, 0 for none. */
 uint64_t ring_instance_version(const struct ring_instance *in, uint64_t component);
 
@@ -87,7 +91,8 @@ void ring_desc_encode(const struct ring_desc *d, struct buf *out);
  * With local_cas, members that `incoming` lacks become tombstones of now_s (or of their own
  * timestamp, if that is newer: clocks differ). *change gets the members that were updated, owned
  * by the caller, or NULL for no news. Shared tokens go to the member that is not LEAVING, else to
- * the lower id. ERR_NOMEM, ERR_LIMIT with *into unchanged. */
+ * the lower id. ERR_NOMEM, ERR_LIMIT (RING_INSTANCES_MAX; of others' news also RING_MEMORY_MAX)
+ * with *into unchanged. */
 int ring_desc_merge(struct ring_desc **into, const struct ring_desc *incoming, bool local_cas,
                     int64_t now_s, struct ring_desc **change);
 

@@ -388,6 +388,11 @@ static bool codec_is_empty(const void *value)
     return ((const struct ring_desc *)value)->count == 0;
 }
 
+static size_t codec_size(const void *value)
+{
+    return ring_desc_size(value);
+}
+
 static void codec_content(const void *value, kv_name_fn each, void *arg)
 {
     const struct ring_desc *d = value;
@@ -480,6 +485,7 @@ const struct kv_codec ring_codec = {
     .free = codec_free,
     .remove_tombstones = codec_remove_tombstones,
     .is_empty = codec_is_empty,
+    .size = codec_size,
     .content = codec_content,
     .to_json = codec_to_json,
 };

@@ -28,10 +28,22 @@ uint32_t ring_tokens_sort(uint32_t *tokens, uint32_t count)
     return kept;
 }
 
+/* Give back the memory behind the first `count` tokens. */
+static void keep_tokens(struct ring_instance *in, uint32_t count)
+{
+    uint32_t *shrunk = count == 0 ? NULL : mem_realloc_array(in->tokens, count, sizeof *shrunk);
+    if (count == 0)
+        mem_free(in->tokens);
+    if (count == 0 || shrunk != NULL)
+        in->tokens = shrunk;
+    in->token_count = count;
+}
+
 static void normalise(struct ring_instance *in)
 {
-    in->token_count =
-        in->state == RING_LEFT ? 0 : ring_tokens_sort(in->tokens, in->token_count);
+    uint32_t count = in->state == RING_LEFT ? 0 : ring_tokens_sort(in->tokens, in->token_count);
+    if (count < in->token_count)
+        keep_tokens(in, count);
 }
 
 /* The rule of who wins: newer, or as old but gone. `ours` NULL counts as time 0, not gone. */
@@ -145,6 +157,8 @@ static void resolve(struct ring_desc *d, struct claim *room)
         struct ring_instance *w = &d->all[winner(d, room + i, end - i)];
         w->tokens[w->token_count++] = room[i].token; /* no more than it had claimed */
     }
+    for (size_t i = 0; i < d->count; i++)
+        keep_tokens(&d->all[i], d->all[i].token_count);
 }
 
 static size_t tokens_of(const struct ring_desc *d)
@@ -164,6 +178,18 @@ static void copy_tokens_back(struct ring_desc *change, const struct ring_desc *d
         if (now->token_count > 0)
             memcpy(change->all[i].tokens, now->tokens, now->token_count * sizeof *now->tokens);
     }
+}
+
+/* Would the news make the ring too large? What makes it no larger is always welcome. */
+static bool too_large(const struct ring_desc *d, const struct ring_desc *news)
+{
+    size_t more = 0, less = 0;
+    for (size_t i = 0; i < news->count; i++) {
+        const struct ring_instance *had = ring_desc_find(d, news->all[i].id);
+        more += ring_instance_size(&news->all[i]);
+        less += had == NULL ? 0 : ring_instance_size(had);
+    }
+    return more > less && ring_desc_size(d) + (more - less) > RING_MEMORY_MAX;
 }
 
 static int apply(struct ring_desc *d, struct ring_desc *news, const struct ring_desc *incoming,
@@ -221,6 +247,8 @@ int ring_desc_merge(struct ring_desc **into, const struct ring_desc *incoming, b
         rc = collect_news(news, *into, incoming);
     if (rc == 0 && local_cas)
         rc = collect_removed(news, *into, incoming, now_s);
+    if (rc == 0 && !local_cas && too_large(*into, news))
+        rc = ERR_LIMIT;
     if (rc == 0 && news->count > 0)
         rc = apply(*into, news, incoming, change);
     ring_desc_free(&news);

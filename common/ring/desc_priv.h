@@ -26,6 +26,9 @@ bool ring_desc_search(const struct ring_desc *d, struct str id, size_t *at);
 /* Put *in (which becomes all-zero) at its place; there must be room. */
 void ring_desc_move_in(struct ring_desc *d, struct ring_instance *in);
 
+/* About how many bytes of memory it takes. */
+size_t ring_instance_size(const struct ring_instance *in);
+
 /* Sort tokens and drop repeated ones; returns how many are left. */
 uint32_t ring_tokens_sort(uint32_t *tokens, uint32_t count);
 

@@ -472,17 +472,105 @@ static void tombstones_are_counted_and_expire_without_news(void **state)
     kv_free(&kv);
 }
 
-static void keys_are_bounded(void **state)
+/* A message of a peer for `key` with `names` names from number `first` on. */
+static int receive_names(struct kv *kv, const char *key, int first, int names)
+{
+    struct buf msg = {0}, value = {0};
+    for (int i = first; i < first + names; i++)
+        buf_printf(&value, "n%d 100 0 1\n", i);
+    kv_pair_put(&msg, &(struct kv_pair){str_c(key), buf_view(&value), STR("test"), false, 0});
+    int rc = kv_on_message(kv, buf_view(&msg), 100000);
+    buf_reset(&msg);
+    buf_reset(&value);
+    return rc;
+}
+
+/* One name each: the limit of bytes is far away. */
+static size_t small(const void *value)
+{
+    (void)value;
+    return 1;
+}
+
+static void keys_that_peers_make_up_are_bounded_and_ours_are_not(void **state)
+{
+    (void)state;
+    struct kv_codec codec = tv_codec;
+    codec.size = small;
+    struct kv *kv = NULL;
+    assert_int_equal(kv_init(&kv, &config, NULL), 0);
+    assert_int_equal(kv_register(kv, &codec), 0);
+    struct edit_arg e = {.name = "a", .at = 100, .result = KV_STORE};
+    struct watch_arg w = {0};
+    char name[16];
+    for (int i = 0; i <= KV_STRAY_KEYS_MAX; i++) {
+        (void)snprintf(name, sizeof name, "key-%d", i);
+        assert_int_equal(receive_names(kv, name, 0, 1), i < KV_STRAY_KEYS_MAX ? 0 : ERR_LIMIT);
+    }
+    assert_int_equal(kv_stats(kv)->stray_dropped, 1);
+    assert_int_equal(kv_stats(kv)->received_dropped, 1);
+
+    assert_int_equal(kv_watch(kv, K, on_change, &w), 0); /* ours have room all the same */
+    assert_int_equal(receive(kv, "a 100 0 1\n", false, 0, 100000), 0);
+    assert_value(kv, "a 100 0 1\n");
+    assert_int_equal(kv_cas(kv, STR("mine"), "test", edit, &e, 1), 0);
+    assert_int_equal(receive_names(kv, "another", 0, 1), ERR_LIMIT);
+    assert_int_equal(kv_watch(kv, STR("key-7"), on_change, &w), 0); /* no longer a stray one */
+    assert_int_equal(receive_names(kv, "another", 0, 1), 0);
+    assert_int_equal(receive_names(kv, "one more", 0, 1), ERR_LIMIT);
+    kv_free(&kv);
+}
+
+static void values_of_stray_keys_share_a_limit_of_memory(void **state)
+{
+    (void)state;
+    enum { ALL = KV_STRAY_BYTES_MAX / TV_NAME_SIZE };
+    struct kv *kv = store();
+    struct watch_arg w = {0};
+    assert_int_equal(kv_watch(kv, K, on_change, &w), 0);
+    assert_int_equal(receive_names(kv, "a", 0, ALL / 2), 0);
+    assert_int_equal(receive_names(kv, "b", 0, ALL / 2 + 1), ERR_LIMIT);
+    assert_null(kv_get(kv, STR("b")));
+    assert_int_equal(kv_stats(kv)->stray_dropped, 1);
+    assert_int_equal(kv_stray_bytes(kv), ALL / 2 * TV_NAME_SIZE);
+    assert_int_equal(receive_names(kv, "b", 0, ALL / 2), 0);
+    assert_int_equal(kv_stray_bytes(kv), KV_STRAY_BYTES_MAX);
+
+    assert_int_equal(receive_names(kv, "k", 0, ALL), 0); /* ours is not among them */
+    assert_non_null(kv_get(kv, K));
+    assert_int_equal(kv_stray_bytes(kv), KV_STRAY_BYTES_MAX);
+
+    assert_int_equal(receive_names(kv, "a", ALL / 2, 1), ERR_LIMIT); /* who grows, goes */
+    assert_null(kv_get(kv, STR("a")));
+    assert_non_null(kv_get(kv, STR("b")));
+    assert_int_equal(kv_stray_bytes(kv), ALL / 2 * TV_NAME_SIZE);
+    assert_int_equal(kv_watch(kv, STR("b"), on_change, &w), 0);
+    assert_int_equal(kv_stray_bytes(kv), 0);
+    kv_free(&kv);
+}
+
+static void a_stray_value_gives_its_memory_back(void **state)
 {
     (void)state;
     struct kv *kv = store();
-    struct edit_arg e = {.name = "a", .at = 100, .result = KV_STORE};
-    char name[16];
-    for (int i = 0; i <= KV_KEYS_MAX; i++) {
-        (void)snprintf(name, sizeof name, "key-%d", i);
-        assert_int_equal(kv_cas(kv, str_c(name), "test", edit, &e, 1),
-                         i < KV_KEYS_MAX ? 0 : ERR_LIMIT);
-    }
+    struct buf msg = {0};
+    assert_int_equal(receive_names(kv, "gone", 0, 3), 0);
+    kv_pair_put(&msg, &(struct kv_pair){STR("gone"), STR("n0 200 1 0\n"), STR("test"), true,
+                                        150000});
+    assert_int_equal(kv_on_message(kv, buf_view(&msg), 200000), 0);
+    buf_reset(&msg);
+    assert_int_equal(kv_stray_bytes(kv), 3 * TV_NAME_SIZE);
+    kv_expire(kv, 180000);
+    assert_int_equal(kv_stray_bytes(kv), 3 * TV_NAME_SIZE);
+    kv_expire(kv, 190000); /* the key, deleted for more than 30 s */
+    assert_int_equal(kv_stray_bytes(kv), 0);
+
+    assert_int_equal(receive_names(kv, "less", 0, 3), 0);
+    kv_pair_put(&msg, &(struct kv_pair){STR("less"), STR("n0 200 1 0\n"), STR("test"), false, 0});
+    assert_int_equal(kv_on_message(kv, buf_view(&msg), 200000), 0);
+    buf_reset(&msg);
+    kv_expire(kv, 1000000); /* the tombstone */
+    assert_int_equal(kv_stray_bytes(kv), 2 * TV_NAME_SIZE);
     kv_free(&kv);
 }
 
@@ -539,7 +627,9 @@ int main(void)
         cmocka_unit_test(a_watcher_of_a_prefix_hears_of_every_key),
         cmocka_unit_test(a_first_value_of_nothing_is_not_stored),
         cmocka_unit_test(tombstones_are_counted_and_expire_without_news),
-        cmocka_unit_test(keys_are_bounded),
+        cmocka_unit_test(keys_that_peers_make_up_are_bounded_and_ours_are_not),
+        cmocka_unit_test(values_of_stray_keys_share_a_limit_of_memory),
+        cmocka_unit_test(a_stray_value_gives_its_memory_back),
         cmocka_unit_test(without_memory_nothing_is_lost_or_leaked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

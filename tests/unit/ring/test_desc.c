@@ -7,6 +7,8 @@
 
 #include "ring/desc.h"
 
+#include <malloc.h>
+
 #include "base/mem.h"
 #include "base/rng.h"
 #include "gossip/codec.h"
@@ -445,6 +447,59 @@ static void liveness_survives_any_timestamp(void **state)
     assert_false(ring_instance_is_alive(&in, 60000, 160000));
 }
 
+static void a_ring_does_not_grow_without_end(void **state)
+{
+    (void)state;
+    enum { PIECE = RING_MEMORY_MAX / 4 };
+    struct ring_desc *d = desc_of(member("a", 10, RING_ACTIVE, NULL, 0)), *change = NULL;
+    struct buf text = {0};
+    uint8_t *room = buf_reserve(&text, PIECE);
+    assert_non_null(room);
+    memset(room, 'x', PIECE);
+    text.size = PIECE;
+    for (int i = 0; i < 4; i++) {
+        struct ring_instance big = member((const char *[]){"b", "c", "d", "e"}[i], 10, RING_ACTIVE,
+                                          NULL, 0);
+        big.addr = buf_view(&text);
+        struct ring_desc *news = desc_of(big);
+        int rc = ring_desc_merge(&d, news, false, 10, &change);
+        assert_int_equal(rc, i < 3 ? 0 : ERR_LIMIT);
+        ring_desc_free(&change);
+        ring_desc_free(&news);
+    }
+    assert_null(get(d, "e"));
+    assert_true(ring_desc_size(d) > 3 * PIECE && ring_desc_size(d) <= RING_MEMORY_MAX);
+    assert_int_equal(merge(&d, desc_of(member("b", 11, RING_LEFT, NULL, 0)), false, 11), 1);
+    assert_true(ring_desc_size(d) < 3 * PIECE);
+    struct ring_instance own = member("e", 11, RING_ACTIVE, NULL, 0);
+    own.addr = buf_view(&text);
+    assert_int_equal(merge(&d, desc_of(own), false, 11), 1);
+    ring_desc_free(&d);
+    buf_reset(&text);
+}
+
+static void tokens_that_are_gone_take_no_memory(void **state)
+{
+    (void)state;
+    enum { MANY = 10000 };
+    static uint32_t same[MANY], rising[MANY];
+    for (uint32_t i = 0; i < MANY; i++) {
+        same[i] = 7;
+        rising[i] = i + 100;
+    }
+    struct ring_desc *d = desc_of(member("0", 10, RING_ACTIVE, NULL, 0));
+    struct ring_instance left = member("left", 10, RING_LEFT, rising, MANY);
+    assert_int_equal(merge(&d, desc_of(left), false, 10), 1);
+    assert_null(get(d, "left")->tokens);
+    assert_int_equal(merge(&d, desc_of(member("same", 10, RING_ACTIVE, same, MANY)), false, 10), 1);
+    assert_true(malloc_usable_size(get(d, "same")->tokens) < 100);
+    assert_int_equal(merge(&d, desc_of(member("z", 10, RING_ACTIVE, rising, MANY)), false, 10), 1);
+    assert_int_equal(merge(&d, desc_of(member("a", 10, RING_ACTIVE, rising, MANY)), false, 10), 1);
+    assert_int_equal(get(d, "a")->token_count, MANY);
+    assert_null(get(d, "z")->tokens);
+    ring_desc_free(&d);
+}
+
 static void out_of_memory_leaves_the_ring_as_it_was(void **state)
 {
     (void)state;
@@ -491,6 +546,8 @@ int main(void)
         cmocka_unit_test(merges_agree_in_any_order_and_twice),
         cmocka_unit_test(a_refresh_takes_no_memory_and_is_a_merge),
         cmocka_unit_test(liveness_survives_any_timestamp),
+        cmocka_unit_test(a_ring_does_not_grow_without_end),
+        cmocka_unit_test(tokens_that_are_gone_take_no_memory),
         cmocka_unit_test(out_of_memory_leaves_the_ring_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
