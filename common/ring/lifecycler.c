@@ -325,6 +325,15 @@ void lifecycler_was_left(struct lifecycler *l, int64_t timestamp_s)
         l->left_s = timestamp_s;
 }
 
+/* A period from now, more or less. */
+static mono_ms next_beat(struct lifecycler *l, mono_ms now)
+{
+    uint32_t period = l->c.heartbeat_period_ms, most = period / 10;
+    if (period == 0)
+        return MONO_NEVER;
+    return now + period - most + (mono_ms)rng_below(l->rng, 2 * (uint64_t)most + 1);
+}
+
 void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc)
 {
     ASSERT(l->task != TASK_NONE && now >= l->now);
@@ -343,7 +352,12 @@ void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc)
         return;
     }
     log_change(l);
-    memcpy(l->rival, l->next_rival, sizeof l->rival);
+    if (l->next_rival[0] != '\0') {
+        memcpy(l->rival, l->next_rival, sizeof l->rival);
+        l->rival_edits = LIFECYCLER_RIVAL_EDITS;
+    } else if (l->rival_edits > 0 && --l->rival_edits == 0) {
+        l->rival[0] = '\0';
+    }
     bool was_joined = l->joined;
     l->generation += !same_tokens(&l->entry.tokens, &l->next.tokens) || !l->registered;
     ring_tokens_reset(&l->entry.tokens);
@@ -357,7 +371,7 @@ void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc)
     if (l->observing && (!was_joined || task == TASK_OBSERVE))
         l->observe_at = now + l->c.observe_period_ms;
     l->registered = true;
-    l->beat_at = l->c.heartbeat_period_ms == 0 ? MONO_NEVER : now + l->c.heartbeat_period_ms;
+    l->beat_at = next_beat(l, now);
 }
 
 /* --- events and answers ----------------------------------------------------------------------

@@ -6,7 +6,9 @@
  * that entry's tokens topped up. Differences from both: what two writes of one second would do
  * is done in one; a write after another of the same second gets the next second's timestamp,
  * which dskit's merge needs to see it at all;
- * a member that lost tokens to another takes new ones at its next heartbeat;
+ * a member that lost tokens to another takes new ones at its next heartbeat; heartbeats come up to
+ * a tenth of their period earlier or later, by chance: of two processes with one id that began in
+ * the same second, neither would ever see the other's entries, none newer than its own;
  * and members whose heartbeat stood still for long are forgotten (as dskit's BasicLifecycler
  * does, but judged by our own clock of durations, so that a jump of the wall clock forgets
  * nobody).
@@ -29,6 +31,8 @@
 
 struct log;
 struct rng;
+
+enum { LIFECYCLER_RIVAL_EDITS = 3 };
 
 struct lifecycler_config {
     struct str id, addr, zone;    /* addr is host:port; all copied */
@@ -112,8 +116,9 @@ uint64_t lifecycler_edits(const struct lifecycler *l);
 uint64_t lifecycler_heartbeats(const struct lifecycler *l);
 uint64_t lifecycler_forgotten(const struct lifecycler *l);
 
-/* ERR_UNAVAILABLE, naming both, when at the last edit another process had written the entry with
- * our id: two members of one name. It is logged as an error too. */
+/* ERR_UNAVAILABLE, naming both, when at one of the last LIFECYCLER_RIVAL_EDITS edits another
+ * process had written the entry with our id: two members of one name. It is logged as an error too.
+ */
 int lifecycler_unique(const struct lifecycler *l, struct err *err);
 
 /* May /ready say yes? Latched once it does, but not while the id is not unique. desc is the ring

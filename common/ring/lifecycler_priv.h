@@ -49,6 +49,7 @@ struct lifecycler {
     uint64_t edits, beats, forgotten;
     struct map *others; /* id -> struct sighting */
     char rival[RIVAL_SIZE], next_rival[RIVAL_SIZE]; /* who else writes our entry; empty: nobody */
+    int rival_edits; /* without it, until it is forgotten */
 };
 
 /* The state our entry should have, once it has its tokens. */
