@@ -162,7 +162,8 @@ bool node_configure(struct node *n, const struct node_role *role, int argc, char
     case CONF_HELP:
     case CONF_HELP_ALL:
         buf_c(&text, role->usage == NULL ? "" : role->usage);
-        conf_help(p->sections, NODE_SECTIONS, n->role, action == CONF_HELP_ALL, &text);
+        conf_help(p->sections, NODE_SECTIONS, n->role, role->help, action == CONF_HELP_ALL,
+                  &text);
         break;
     case CONF_REFERENCE: /* one page for all roles */
         p->sections[SETTINGS_SECTIONS].rows = server_rows;

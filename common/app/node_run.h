@@ -74,6 +74,7 @@ struct admin_settings {
 /* What a role is, before anything runs. */
 struct node_role {
     const char *name;
+    enum settings_for help; /* whose options -help shows */
     const char *http_port; /* default of -server.http-listen-port; NULL: 4040 */
     bool observer;         /* gossips, and watches the rings, only with -memberlist.join */
     bool own_file;         /* -config.file is the role's to read: node->config_file */

@@ -83,6 +83,14 @@ struct receive_proxy_settings {
     const char *storage_path;
 };
 
+/* Whom an option of -help matters to. */
+enum settings_for {
+    FOR_DISTRIBUTOR = CONF_FOR,
+    FOR_INGESTER = CONF_FOR << 1,
+    FOR_QUERIER = CONF_FOR << 2,
+    FOR_RECEIVE_PROXY = CONF_FOR << 3,
+};
+
 struct settings {
     struct ring_settings ring;
     struct ingester_settings ingester;

@@ -39,6 +39,10 @@ enum conf_type {
 enum {
     CONF_ADVANCED = 1, /* shown by -help-all only */
     CONF_SECRET = 2,   /* masked by conf_dump() */
+    /* CONF_FOR << n, n in 0 to 7: it matters to the caller's program n, and to those of the
+     * other such bits; without any: to all. It is taken everywhere; -help shows what matters.
+     */
+    CONF_FOR = 4,
 };
 
 /* Texts; all owned by the struct conf. */
@@ -50,7 +54,7 @@ struct conf_list {
 /* One option. Names are relative to the section. */
 struct conf_row {
     enum conf_type type;
-    unsigned bits;    /* CONF_ADVANCED, CONF_SECRET */
+    unsigned bits;    /* CONF_ADVANCED, CONF_SECRET, CONF_FOR */
     const char *flag; /* "gossip-nodes"; NULL: YAML only */
     const char *key;  /* "gossip_nodes", dots go down: "ring.kvstore.store"; NULL: flag only */
     const char *def;  /* the default, as one would write it */

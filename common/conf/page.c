@@ -66,13 +66,19 @@ static const struct {
     {"config.file", "string",
      "A YAML file to load; flags stand over it. For receive-proxy: an Alloy configuration."},
     {"config.reference", "boolean", "Print all options as a page of Markdown and exit."},
-    {"help", "boolean", "Print the basic options and exit."},
+    {"help", "boolean", "Print the basic options that matter to this program and exit."},
     {"help-all", "boolean", "Print all options and exit."},
     {"version", "boolean", "Print the version and exit."},
 };
 
-void conf_help(const struct conf_section *sections, size_t count, const char *program, bool all,
-               struct buf *out)
+static bool matters(const struct conf_row *r, unsigned which)
+{
+    unsigned to = r->bits & ~(unsigned)(CONF_ADVANCED | CONF_SECRET);
+    return (r->bits & CONF_ADVANCED) == 0 && (to == 0 || which == 0 || (to & which) != 0);
+}
+
+void conf_help(const struct conf_section *sections, size_t count, const char *program,
+               unsigned which, bool all, struct buf *out)
 {
     buf_printf(out, "Usage of %s:\n", program);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
@@ -80,7 +86,7 @@ void conf_help(const struct conf_section *sections, size_t count, const char *pr
                    str_eq(str_c(own[i].type), STR("boolean")) ? "" : " string", own[i].help);
     for (size_t i = 0; i < count; i++)
         for (const struct conf_row *r = sections[i].rows; r->type != CONF_END; r++)
-            if (r->flag != NULL && (all || (r->bits & CONF_ADVANCED) == 0))
+            if (r->flag != NULL && (all || matters(r, which)))
                 help_row(&sections[i], r, out);
     if (!all) {
         buf_c(out, "\nMore options: -help-all\n");

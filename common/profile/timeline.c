@@ -55,15 +55,19 @@ static int64_t snap_down(int64_t ms, int64_t step_ms)
 struct series_grid timeline_grid(int64_t from_ms, int64_t until_ms)
 {
     int64_t step_ms = timeline_step_s(from_ms, until_ms) * 1000;
-    return (struct series_grid){snap_down(from_ms, step_ms), snap_down(until_ms, step_ms),
-                                step_ms};
+    int64_t end_ms = snap_down(until_ms, step_ms);
+    if (end_ms < until_ms && end_ms <= INT64_MAX - step_ms)
+        end_ms += step_ms;
+    return (struct series_grid){snap_down(from_ms, step_ms), end_ms, step_ms};
 }
 
 int timeline_fill(const struct series_grid *g, const struct series_point *points, size_t count,
-                  struct arena *a, struct timeline *out)
+                  bool newest, struct arena *a, struct timeline *out)
 {
     uint64_t span = (uint64_t)g->end_ms - (uint64_t)g->start_ms;
     uint64_t n = g->end_ms > g->start_ms ? span / (uint64_t)g->step_ms : 0;
+    if (newest)
+        n++;
     if (n > SAMPLES_MAX)
         return ERR_LIMIT;
     uint64_t *samples = arena_calloc(a, n, sizeof *samples);

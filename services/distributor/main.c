@@ -154,7 +154,9 @@ int main(int argc, char **argv)
 {
     struct distributor d = {0};
     struct err err = {0};
-    int status = node_init(&d.node, &(struct node_role){.name = "distributor"}, argc, argv);
+    int status =
+        node_init(&d.node, &(struct node_role){.name = "distributor", .help = FOR_DISTRIBUTOR},
+                  argc, argv);
     if (d.node == NULL)
         return status;
     if (build(&d, &err) == 0) {

@@ -448,7 +448,8 @@ int main(int argc, char **argv)
 {
     struct ingester g = {0};
     struct err err = {0};
-    int status = node_init(&g.node, &(struct node_role){.name = "ingester"}, argc, argv);
+    int status = node_init(
+        &g.node, &(struct node_role){.name = "ingester", .help = FOR_INGESTER}, argc, argv);
     if (g.node == NULL)
         return status;
     if (build(&g, &err) == 0) {

@@ -97,7 +97,8 @@ int main(int argc, char **argv)
 {
     struct querier q = {0};
     struct err err = {0};
-    int status = node_init(&q.node, &(struct node_role){.name = "querier"}, argc, argv);
+    int status = node_init(&q.node, &(struct node_role){.name = "querier", .help = FOR_QUERIER},
+                           argc, argv);
     if (q.node == NULL)
         return status;
     if (build(&q, &err) == 0) {

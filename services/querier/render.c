@@ -31,6 +31,7 @@ struct job {
     int64_t from_ms, until_ms;
     uint64_t max_nodes;
     bool average;
+    bool newest; /* something was in the step that ends the grid */
     struct series_grid grid;
     enum stage stage;
     struct fanout_parts parts[STAGE_COUNT];
@@ -61,17 +62,19 @@ static void fail(struct job *job, int code, const char *message)
 /* --- the answer, on the pool
  * ----------------------------------------------------------------------- */
 
-static int fill_timeline(const struct job *job, struct series_set *set, struct arena *a,
+static int fill_timeline(struct job *job, struct series_set *set, struct arena *a,
                          struct timeline *out)
 {
     struct series_row *rows = NULL;
     size_t count = 0;
     int rc =
         series_finish(set, job->average ? SERIES_AVERAGE : SERIES_SUM, 0, a, &rows, &count);
-    /* With other than one row the peer's top-level timeline is all zeros. */
-    return rc != 0 ? rc
-                   : timeline_fill(&job->grid, count == 1 ? rows[0].points : NULL,
-                                   count == 1 ? rows[0].count : 0, a, out);
+    /* Without group_by there is one row, or nothing. */
+    struct series_row row = {0};
+    if (rc == 0 && count == 1)
+        row = rows[0];
+    job->newest = row.count > 0 && row.points[row.count - 1].time_ms == job->grid.end_ms;
+    return rc != 0 ? rc : timeline_fill(&job->grid, row.points, row.count, job->newest, a, out);
 }
 
 static int fill_groups(const struct job *job, struct series_set *set, struct arena *a,
@@ -87,7 +90,8 @@ static int fill_groups(const struct job *job, struct series_set *set, struct are
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct str value = labels_get(rows[i].labels, job->group_by);
         groups[i].value = value.len == 0 ? STR("*") : value;
-        rc = timeline_fill(&job->grid, rows[i].points, rows[i].count, a, &groups[i].timeline);
+        rc = timeline_fill(&job->grid, rows[i].points, rows[i].count, job->newest, a,
+                           &groups[i].timeline);
     }
     out->groups = groups;
     out->group_count = count;

@@ -10,6 +10,7 @@
 int main(int argc, char **argv)
 {
     struct node_role role = {.name = "receive-proxy",
+                             .help = FOR_RECEIVE_PROXY,
                              .http_port = "12345",
                              .observer = true,
                              .own_file = true,

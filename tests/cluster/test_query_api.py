@@ -164,9 +164,20 @@ def test_render(filled):
     assert answer["version"] == 1 and answer["flamebearer"]["numTicks"] == 20 * 36000
     assert answer["metadata"]["format"] == "single" and answer["metadata"]["units"] == "samples"
     assert answer["metadata"]["name"] == "cpu"
-    # the newest profile may lie behind the last whole step
-    assert sum(answer["timeline"]["samples"]) in (20 * 36000, 19 * 36000)
+    # the newest profile lies in a step that is still filling
+    assert sum(answer["timeline"]["samples"]) == 20 * 36000
     assert answer["timeline"]["durationDelta"] == 15
+    step = 15_000
+    until = -(-filled.now_ms // step) * step  # the newest profile's step ends with the range
+    r = filled.http.get(filled.url("querier-0") + "/pyroscope/render", timeout=20, params={
+        "query": CPU + '{service_name="web"}', "from": until - 600_000, "until": until, "groupBy": "pod"})
+    answer = r.json()
+    assert len(answer["timeline"]["samples"]) == 41 and answer["timeline"]["samples"][-1] >= 36000
+    assert answer["timeline"]["startTime"] == until // 1000 - 600
+    assert {len(g["samples"]) for g in answer["groups"].values()} == {41}
+    r = filled.http.get(filled.url("querier-0") + "/pyroscope/render", timeout=20, params={
+        "query": CPU + '{service_name="web"}', "from": until + 2 * step, "until": until + 4 * step})
+    assert r.json()["timeline"]["samples"] == [0, 0]
     bad = filled.http.get(filled.url("querier-0") + "/pyroscope/render", params={"query": "{"}, timeout=20)
     assert bad.status_code == 400
     assert filled.http.post(filled.url("querier-0") + "/pyroscope/render", timeout=20).status_code == 405

@@ -28,8 +28,12 @@ def test_help_and_version(role):
     assert status == 0 and re.search(r"\d+\.\d+\.\d+", out)
     status, short = binary(role, "-help")
     assert status == 0 and "-memberlist.join" in short
+    own = {"distributor": "-validation.max-label-names-per-series", "ingester": "-ingester.wal-sync",
+           "querier": "-querier.max-query-length", "receive-proxy": "-forward-to"}
+    assert [r for r in ROLES if own[r] + " " in short] == [role]
     status, long = binary(role, "-help-all")
     assert status == 0 and len(long) > len(short) and "-memberlist.gossip-interval" in long
+    assert all(flag + " " in long for flag in own.values())
 
 
 @pytest.mark.parametrize("role", ROLES)
