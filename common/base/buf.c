@@ -20,6 +20,8 @@ uint8_t *buf_reserve(struct buf *b, size_t more)
     }
     if (need > b->cap || b->data == NULL) {
         size_t cap = b->cap < BUF_FIRST ? BUF_FIRST : b->cap;
+        if (b->cap == 0 && cap < need)
+            cap = need; /* who asks for much at first knows how much it will be */
         while (cap < need)
             cap = cap > SIZE_MAX / 2 ? need : cap * 2;
         if (b->limit != 0 && cap > b->limit && need <= b->limit)

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "net/http_server_priv.h"
 
-enum { ARENA_BLOCK = 2048, BODY_START = 16 * 1024, SWALLOW_FACTOR = 4, FIELDS_MAX = 512 };
+enum { ARENA_BLOCK = 4096, BODY_START = 16 * 1024, SWALLOW_FACTOR = 4, FIELDS_MAX = 512 };
 
 /* --- life ---------------------------------------------------------------------------------- */
 

@@ -28,6 +28,7 @@ enum {
     LOG_EVERY_MS = 10000,
     TICK_MAX_MS = 1000,
     TICK_MIN_MS = 10,
+    RUNS = 4, /* of MHD in a turn of the loop: each reads once from each connection */
 };
 
 /* --- routes -------------------------------------------------------------------------------- */
@@ -218,9 +219,14 @@ static void run(struct http_thread *t)
     if (t->mhd == NULL)
         return;
     t->want_run = false;
-    MHD_run(t->mhd);
+    enum MHD_Result more = MHD_YES;
+    ms = 0;
+    for (int i = 0; i < RUNS && more == MHD_YES && ms == 0; i++) {
+        MHD_run(t->mhd);
+        more = MHD_get_timeout(t->mhd, &ms);
+    }
     /* 0 means that some connection can go on; a timer lets others have their turn first. */
-    if (MHD_get_timeout(t->mhd, &ms) == MHD_YES)
+    if (more == MHD_YES)
         uv_timer_start(&t->timer, on_timer, ms, 0);
     else
         uv_timer_stop(&t->timer);

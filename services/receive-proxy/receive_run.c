@@ -183,13 +183,14 @@ static void on_seen(void *arg, const struct http_seen *seen)
 {
     struct receive *r = arg;
     const struct receive_metrics *m = r->world->metrics;
-    char status[8];
-    (void)snprintf(status, sizeof status, "%u", seen->status);
+    unsigned code = seen->status % 1000;
+    const char digits[3] = {(char)('0' + code / 100), (char)('0' + code / 10 % 10),
+                            (char)('0' + code % 10)};
     struct str method = str_c(http_method_name(seen->method)), route = route_name(seen->label);
     struct str id = str_c(r->id), path = str_c(r->path);
     atomic_fetch_add(seen->status < 400 ? &r->requests : &r->failures, 1);
     histogram_observe(
-        HISTOGRAM_AT(m->duration, method, route, str_c(status), STR("false"), id, path),
+        HISTOGRAM_AT(m->duration, method, route, str_of(digits, 3), STR("false"), id, path),
         (double)seen->duration_ns / 1e9);
     histogram_observe(HISTOGRAM_AT(m->request_bytes, method, route, id, path),
                       (double)seen->request_bytes);

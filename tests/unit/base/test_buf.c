@@ -67,6 +67,21 @@ static void a_limit_is_never_passed_and_the_failure_sticks(void **state)
     buf_reset(&b);
 }
 
+static void what_is_asked_for_at_first_is_what_is_taken(void **state)
+{
+    (void)state;
+    struct buf b = {0};
+    assert_non_null(buf_reserve(&b, 40961));
+    assert_int_equal(b.cap, 40961); /* not 64 KiB */
+    b.size = 40961;
+    buf_u8(&b, 'x'); /* and from there on it doubles */
+    assert_int_equal(b.cap, 2 * 40961);
+    buf_reset(&b);
+    buf_u8(&b, 'x');
+    assert_true(b.cap > 1);
+    buf_reset(&b);
+}
+
 static void no_memory_sticks_and_keeps_what_was_there(void **state)
 {
     (void)state;
@@ -88,6 +103,7 @@ int main(void)
         cmocka_unit_test(varints_are_shortest),
         cmocka_unit_test(text_is_appended),
         cmocka_unit_test(a_limit_is_never_passed_and_the_failure_sticks),
+        cmocka_unit_test(what_is_asked_for_at_first_is_what_is_taken),
         cmocka_unit_test(no_memory_sticks_and_keeps_what_was_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
