@@ -35,7 +35,12 @@ enum {
     WIRE_32 = 5
 };
 
-enum { GROUP_DEPTH_MAX = 32, RAW_MAX = INT32_MAX, DENSE_FACTOR = 4 };
+enum {
+    GROUP_DEPTH_MAX = 32,
+    RAW_MAX = INT32_MAX,
+    DENSE_FACTOR = 4,
+    QUICK_ROOM = 64, /* what a quick way reads behind the end of its message, at most */
+};
 
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -67,6 +72,7 @@ struct decoder {
     struct arena *arena;
     struct err *err;
     const uint8_t *start, *safe; /* before `safe` 8 bytes can be read at once */
+    const uint8_t *quick;        /* messages up to here may be read quickly */
     uint64_t counts[F_KNOWN_END], bytes[F_KNOWN_END]; /* per field: messages, bytes in them */
     const uint8_t *first_sample, *after_samples;
     bool scattered;           /* other fields stand between samples */
@@ -100,22 +106,38 @@ static const uint8_t *varint_long(const uint8_t *p, const uint8_t *end, uint64_t
     return NULL;
 }
 
-/* The varint at p when its first byte says there are more and 8 bytes can be read: finds the
- * end by its clear high bit and closes the gaps between groups of 7 bits, without a loop. */
-static inline const uint8_t *varint_wide(const uint8_t *p, const uint8_t *end, uint64_t *out)
+static inline uint64_t load64(const uint8_t *p)
 {
-    uint64_t w, stop;
+    uint64_t w;
     memcpy(&w, p, sizeof w);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     w = __builtin_bswap64(w);
 #endif
-    stop = ~w & 0x8080808080808080u;
-    if (UNLIKELY(stop == 0))
-        return varint_long(p, end, out);
+    return w;
+}
+
+static inline unsigned load16(const uint8_t *p)
+{
+    return (unsigned)p[0] | (unsigned)p[1] << 8;
+}
+
+/* The varint of `w`, 8 bytes of which at least one, the lowest of `stop`, has a clear high bit:
+ * closes the gaps between groups of 7 bits, without a loop. */
+static inline uint64_t squeeze(uint64_t w, uint64_t stop)
+{
     w &= (stop ^ (stop - 1)) & 0x7f7f7f7f7f7f7f7fu;
     w = (w & 0x7f007f007f007f00u) >> 1 | (w & 0x007f007f007f007fu);
     w = (w & 0x3fff00003fff0000u) >> 2 | (w & 0x00003fff00003fffu);
-    *out = (w & 0x0fffffff00000000u) >> 4 | (w & 0x0fffffffu);
+    return (w & 0x0fffffff00000000u) >> 4 | (w & 0x0fffffffu);
+}
+
+/* The varint at p when its first byte says there are more and 8 bytes can be read. */
+static inline const uint8_t *varint_wide(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    uint64_t w = load64(p), stop = ~w & 0x8080808080808080u;
+    if (UNLIKELY(stop == 0))
+        return varint_long(p, end, out);
+    *out = squeeze(w, stop);
     p += ((unsigned)__builtin_ctzll(stop) >> 3) + 1;
     return p <= end ? p : NULL;
 }
@@ -133,19 +155,31 @@ static inline const uint8_t *varint(const uint8_t *p, const uint8_t *end, const 
     return p < end ? p + 1 : NULL;
 }
 
-/* The same for numbers of one or two bytes in no order, where a guess at the branch is as often
- * wrong as right. */
-static inline const uint8_t *varint_short(const uint8_t *p, const uint8_t *end,
-                                          const uint8_t *safe, uint64_t *out)
+/* The varint at p on a quick way: who calls sees to it that 8 bytes can be read, and looks at the
+ * end whether it was reached. One or two bytes come in no order, where a guess at the branch is as
+ * often wrong as right. One that is too long leads to a zero, which no quick way goes on from. */
+static inline const uint8_t *varint_quick(const uint8_t *p, uint64_t *out)
 {
-    if (UNLIKELY(p >= safe))
-        return varint_long(p, end, out);
-    uint64_t more = p[0] >> 7;
-    if (UNLIKELY((p[1] & (0 - more) & 0x80) != 0))
-        return varint_wide(p, end, out);
-    *out = (uint64_t)(p[0] & 0x7f) | ((uint64_t)p[1] << 7 & (0 - more));
-    p += 1 + more;
-    return p <= end ? p : NULL;
+    static const uint8_t nowhere;
+    unsigned w = load16(p), more = w >> 7 & 1;
+    if (LIKELY((w & 0x8080) != 0x8080)) {
+        *out = (w & 0x7f) | (w >> 1 & 0x3f80 & (0 - more));
+        return p + 1 + more;
+    }
+    uint64_t wide = load64(p), stop = ~wide & 0x8080808080808080u;
+    if (UNLIKELY(stop == 0)) {
+        *out = 0;
+        return &nowhere;
+    }
+    *out = squeeze(wide, stop);
+    return p + ((unsigned)__builtin_ctzll(stop) >> 3) + 1;
+}
+
+/* The number of field `tag` when that is next, else 0. */
+static inline const uint8_t *expect(const uint8_t *p, uint8_t tag, uint64_t *out)
+{
+    *out = 0;
+    return *p == tag ? varint_quick(p + 1, out) : p;
 }
 
 /* Skip one field behind its tag, groups with all that is in them. */
@@ -217,7 +251,7 @@ static const uint8_t *field_any(const uint8_t *p, const uint8_t *end, const uint
 static inline const uint8_t *field(const uint8_t *p, const uint8_t *end, const uint8_t *safe,
                                    struct field *f)
 {
-    if (UNLIKELY(p >= safe) || (p[0] & 0x87) != WIRE_BYTES || p[0] < 8 || p[1] >= 0x80 ||
+    if (UNLIKELY(p >= safe) || (load16(p) & 0x8087) != WIRE_BYTES || p[0] < 8 ||
         end - p < 2 + (ptrdiff_t)p[1])
         return field_any(p, end, safe, f);
     f->tag = p[0];
@@ -312,13 +346,38 @@ static int ids_make(struct ids *ids, const void *rows, size_t stride, uint32_t c
 /* --- counting
  * ------------------------------------------------------------------------------------- */
 
+static void count_sample(struct decoder *d, const uint8_t *p, const uint8_t *end)
+{
+    if (UNLIKELY(p != d->after_samples)) {
+        d->scattered = d->first_sample != NULL;
+        d->first_sample = d->first_sample == NULL ? p : d->first_sample;
+    }
+    d->after_samples = end;
+}
+
+/* Counts short messages and strings from p on, as most are; where it came to. */
+static inline const uint8_t *count_short(struct decoder *d, const uint8_t *p)
+{
+    while (p < d->quick && (load16(p) & 0x8087) == WIRE_BYTES &&
+           (BYTES_FIELDS >> (p[0] >> 3) & 1) != 0) {
+        const uint8_t *next = p + 2 + p[1];
+        if (next > d->quick)
+            break;
+        d->counts[p[0] >> 3]++;
+        d->bytes[p[0] >> 3] += p[1];
+        if (p[0] == BYTES(F_SAMPLE))
+            count_sample(d, p, next);
+        p = next;
+    }
+    return p;
+}
+
 static int count_fields(struct decoder *d)
 {
     const uint8_t *p = d->start, *end = p + d->p->raw.len, *at;
     struct field f;
-    while (p < end) {
-        at = p;
-        p = field(p, end, d->safe, &f);
+    while ((at = count_short(d, p)) < end) {
+        p = field_any(at, end, d->safe, &f);
         if (p == NULL)
             return broken(d, at, "broken field");
         uint32_t number = f.tag >> 3;
@@ -331,11 +390,8 @@ static int count_fields(struct decoder *d)
             continue;
         d->counts[number]++;
         d->bytes[number] += (uint64_t)(f.end - f.data);
-        if (number == F_SAMPLE) {
-            d->scattered = d->scattered || (d->first_sample != NULL && at != d->after_samples);
-            d->first_sample = d->first_sample == NULL ? at : d->first_sample;
-            d->after_samples = p;
-        }
+        if (number == F_SAMPLE)
+            count_sample(d, at, p);
     }
     return 0;
 }
@@ -438,29 +494,19 @@ static int read_mapping(struct decoder *d, const struct field *m)
     return 0;
 }
 
-/* Reads the number of field `tag` when that is next, else 0. p is not behind `end`, and 8 bytes
- * can be read there. */
-static inline const uint8_t *expect(const uint8_t *p, const uint8_t *end, const uint8_t *safe,
-                                    uint8_t tag, uint64_t *out)
-{
-    *out = 0;
-    return p == NULL || *p != tag ? p : varint_short(p + 1, end, safe, out);
-}
-
 /* A function with its fields in order, each at most once, as all writers that we know put it.
  * False: it may be anything else. */
 static inline bool quick_function(const struct decoder *d, const uint8_t *p, const uint8_t *end,
                                   struct pprof_fun_row *row)
 {
     uint64_t id, name, system_name, file, line;
-    const uint8_t *safe = d->safe;
-    if (UNLIKELY(end >= safe))
+    if (UNLIKELY(end > d->quick))
         return false;
-    p = expect(p, end, safe, NUMBER(1), &id);
-    p = expect(p, end, safe, NUMBER(2), &name);
-    p = expect(p, end, safe, NUMBER(3), &system_name);
-    p = expect(p, end, safe, NUMBER(4), &file);
-    p = expect(p, end, safe, NUMBER(5), &line);
+    p = expect(p, NUMBER(1), &id);
+    p = expect(p, NUMBER(2), &name);
+    p = expect(p, NUMBER(3), &system_name);
+    p = expect(p, NUMBER(4), &file);
+    p = expect(p, NUMBER(5), &line);
     if (UNLIKELY(p != end))
         return false;
     *row = (struct pprof_fun_row){id, index_of(name), index_of(system_name), index_of(file),
@@ -468,30 +514,37 @@ static inline bool quick_function(const struct decoder *d, const uint8_t *p, con
     return true;
 }
 
-/* A location with at most one line, likewise. */
+/* A location likewise; Go's runtime puts the mapping behind the lines. */
 static inline bool quick_location(struct decoder *d, const uint8_t *p, const uint8_t *end,
                                   struct pprof_loc_row *row, uint64_t *mapping)
 {
-    uint64_t id, address, function, line;
-    const uint8_t *safe = d->safe;
-    if (UNLIKELY(end >= safe))
+    uint64_t id, address, before, behind;
+    uint32_t first = d->p->line_count, n = first;
+    if (UNLIKELY(end > d->quick))
         return false;
-    p = expect(p, end, safe, NUMBER(1), &id);
-    p = expect(p, end, safe, NUMBER(2), mapping);
-    p = expect(p, end, safe, NUMBER(3), &address);
-    if (p == NULL || *p != BYTES(4) || end - p < 2 || p + 2 + p[1] != end)
+    p = expect(p, NUMBER(1), &id);
+    p = expect(p, NUMBER(2), &before);
+    p = expect(p, NUMBER(3), &address);
+    while (*p == BYTES(4) && p < end) {
+        const uint8_t *stop = p + 2 + p[1];
+        if (UNLIKELY(p[1] >= 0x80 || stop > end))
+            return false;
+        p = expect(p + 2, NUMBER(1), &d->line_functions[n]);
+        p = expect(p, NUMBER(2), (uint64_t *)&d->p->lines[n].line);
+        if (UNLIKELY(p != stop))
+            return false;
+        n++;
+    }
+    p = expect(p, NUMBER(2), &behind);
+    if (UNLIKELY(p != end || (before != 0 && behind != 0)))
         return false;
-    p = expect(p + 2, end, safe, NUMBER(1), &function);
-    p = expect(p, end, safe, NUMBER(2), &line);
-    if (UNLIKELY(p != end))
-        return false;
+    *mapping = before | behind;
     *row = (struct pprof_loc_row){.id = id,
                                   .address = address,
-                                  .first_line = d->p->line_count,
-                                  .line_count = 1,
+                                  .first_line = first,
+                                  .line_count = n - first,
                                   .has_mapping = *mapping != 0};
-    d->line_functions[d->p->line_count] = function;
-    d->p->lines[d->p->line_count++].line = (int64_t)line;
+    d->p->line_count = n;
     return true;
 }
 
@@ -680,15 +733,38 @@ static uint32_t odd_frame(struct decoder *d, uint64_t id)
 static uint32_t *read_frames(struct decoder *d, const uint8_t *q, const uint8_t *end,
                              uint32_t *out)
 {
-    const uint8_t *safe = d->safe;
     uint64_t id, dense = d->location_ids.dense;
+    if (LIKELY(end <= d->quick)) {
+        while (q < end) {
+            const uint8_t *next = varint_quick(q, &id);
+            if (UNLIKELY(id - 1 >= dense || next > end))
+                break;
+            *out++ = (uint32_t)(id - 1);
+            q = next;
+        }
+    }
     while (q < end) {
-        q = varint_short(q, end, safe, &id);
+        q = varint(q, end, d->safe, &id);
         if (UNLIKELY(q == NULL))
             return NULL;
-        *out++ = LIKELY(id - 1 < dense) ? (uint32_t)(id - 1) : odd_frame(d, id);
+        *out++ = odd_frame(d, id);
     }
     return out;
+}
+
+/* A label with its fields in order, as with functions. */
+static inline bool quick_label(const struct decoder *d, const uint8_t *p, const uint8_t *end,
+                               struct pprof_label_row *row)
+{
+    uint64_t key, text, number, unit;
+    if (UNLIKELY(end > d->quick))
+        return false;
+    p = expect(p, NUMBER(1), &key);
+    p = expect(p, NUMBER(2), &text);
+    p = expect(p, NUMBER(3), &number);
+    p = expect(p, NUMBER(4), &unit);
+    *row = (struct pprof_label_row){index_of(key), index_of(text)};
+    return p == end;
 }
 
 static int read_label(struct decoder *d, const uint8_t *p, const uint8_t *end)
@@ -696,6 +772,8 @@ static int read_label(struct decoder *d, const uint8_t *p, const uint8_t *end)
     struct pprof_label_row *row = &d->p->labels[d->p->label_count++];
     const uint8_t *at;
     struct field f;
+    if (quick_label(d, p, end, row))
+        return 0;
     *row = (struct pprof_label_row){0};
     while (p < end) {
         at = p;
@@ -806,6 +884,7 @@ int pprof_decode(struct pprof *out, struct str raw, unsigned flags, struct arena
     struct decoder d = {.p = out, .arena = a, .err = err};
     d.start = raw.len == 0 ? &none : (const uint8_t *)raw.data;
     d.safe = raw.len < 8 ? d.start : d.start + raw.len - 7;
+    d.quick = raw.len < QUICK_ROOM ? d.start : d.start + raw.len - QUICK_ROOM;
     int rc = count_fields(&d);
     rc = rc != 0 ? rc : make_tables(&d);
     rc = rc != 0 ? rc : read_tables(&d);
