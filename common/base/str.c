@@ -218,18 +218,26 @@ static size_t sequence(const unsigned char *p, size_t left)
     return 0;
 }
 
+/* Whether the eight bytes at p are ASCII. */
+static inline bool are_ascii(const unsigned char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return (w & 0x8080808080808080u) == 0;
+}
+
 bool str_is_utf8(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.data;
     size_t i = 0;
+    while (i + 8 <= s.len && are_ascii(p + i))
+        i += 8;
+    if (s.len >= 8 && s.len - i < 8 && are_ascii(p + s.len - 8)) /* the rest, with some before */
+        return true;
     while (i < s.len) {
-        uint64_t w;
-        if (i + 8 <= s.len) { /* eight ASCII bytes at once */
-            memcpy(&w, p + i, 8);
-            if ((w & 0x8080808080808080u) == 0) {
-                i += 8;
-                continue;
-            }
+        if (i + 8 <= s.len && are_ascii(p + i)) {
+            i += 8;
+            continue;
         }
         size_t n = sequence(p + i, s.len - i);
         if (n == 0)

@@ -1,13 +1,5 @@
 /* Putting a form down, in the grammar of form.h. */
-#include "profile/form.h"
-
-static uint8_t *put_uv(uint8_t *p, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        *p++ = (uint8_t)(v | 0x80);
-    *p++ = (uint8_t)v;
-    return p;
-}
+#include "profile/form_priv.h"
 
 static uint64_t zz(int64_t v)
 {

@@ -14,10 +14,8 @@ static int level_order(struct form_writer *w, const uint32_t **out)
     struct form_node *nodes = arena_alloc(w->arena, sizeof *nodes * n);
     if (first == NULL || number == NULL || nodes == NULL)
         return ERR_NOMEM;
-    for (uint32_t i = 0; i < n; i++) {
-        w->depths[i] &= (uint16_t)~NODE_HASHED;
+    for (uint32_t i = 0; i < n; i++)
         first[w->depths[i]]++;
-    }
     for (uint32_t d = 0; d <= w->deepest; d++) {
         uint32_t count = first[d];
         first[d] = at;
@@ -55,14 +53,6 @@ static void sort_rows(uint32_t *rows, uint32_t *other, const uint32_t *keys, uin
         memcpy(rows, from, sizeof *rows * count);
 }
 
-static uint8_t *put_uv(uint8_t *p, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        *p++ = (uint8_t)(v | 0x80);
-    *p++ = (uint8_t)v;
-    return p;
-}
-
 /* True when column m is a factor of column 0 in every row. */
 static bool is_proportional(const struct entry *e, const uint64_t *values, uint32_t m,
                             uint64_t *factor)
@@ -96,7 +86,7 @@ static int make_column(struct form_writer *w, const struct entry *e, const uint3
         uint64_t v = values[i * members + m];
         size += v == 0 ? 1 : (70 - (size_t)__builtin_clzll(v)) / 7;
     }
-    uint8_t *bytes = arena_alloc(w->arena, size), *p = bytes;
+    uint8_t *bytes = arena_alloc(w->arena, size + PUT_UV_MAX), *p = bytes;
     if (bytes == NULL)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < e->rows; i++)

@@ -111,27 +111,6 @@ static int table_expect(struct form_writer *w, struct table *t, uint32_t more)
     return t->slots != NULL && t->mask + 1 >= want ? 0 : table_rehash(w, t, want);
 }
 
-int form_expect(struct form_writer *w, const struct form_hint *more)
-{
-    struct form_hint h = *more;
-    uint32_t *const fields[] = {&h.strings, &h.functions, &h.locations,
-                                &h.lines,   &h.nodes,     &h.rows};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        *fields[i] = *fields[i] < HINT_MAX ? *fields[i] : HINT_MAX;
-    int rc = table_expect(w, &w->string_table, h.strings);
-    rc = rc != 0 ? rc : table_expect(w, &w->function_table, h.functions);
-    rc = rc != 0 ? rc : table_expect(w, &w->location_table, h.locations);
-    rc = rc != 0 ? rc : table_expect(w, &w->node_table, h.nodes / 4);
-    rc = rc != 0 ? rc : reserve(w, &w->strings, sizeof(struct str), h.strings);
-    rc = rc != 0 ? rc : reserve(w, &w->functions, sizeof(struct form_function), h.functions);
-    rc = rc != 0 ? rc : reserve(w, &w->locations, sizeof(struct form_location), h.locations);
-    rc = rc != 0 ? rc : reserve(w, &w->lines, sizeof(struct form_line), h.lines);
-    rc = rc != 0 ? rc : reserve(w, &w->row_nodes, sizeof(uint32_t), h.rows);
-    rc = rc != 0 ? rc : reserve(w, &w->row_spans, sizeof(uint32_t), h.rows);
-    rc = rc != 0 ? rc : reserve(w, &w->values, sizeof(uint64_t), h.rows);
-    return rc != 0 ? rc : form_grow_nodes(w, h.nodes + 1);
-}
-
 int form_add_string(struct form_writer *w, struct str s, uint32_t *id)
 {
     ASSERT(!w->is_sealed);
@@ -305,90 +284,108 @@ int form_grow_nodes(struct form_writer *w, uint32_t more)
         return ERR_LIMIT;
     uint32_t cap = w->node_cap * 2 + more + 64, n = w->node_count;
     struct form_node *nodes = arena_alloc(w->arena, sizeof *nodes * cap);
-    uint32_t *last_child = arena_alloc(w->arena, sizeof *last_child * cap);
     uint32_t *row_of = arena_alloc(w->arena, sizeof *row_of * cap);
     uint16_t *depths = arena_alloc(w->arena, sizeof *depths * cap);
-    if (nodes == NULL || last_child == NULL || row_of == NULL || depths == NULL)
+    if (nodes == NULL || row_of == NULL || depths == NULL)
         return ERR_NOMEM;
     if (n > 0) {
         memcpy(nodes, w->nodes, sizeof *nodes * n);
-        memcpy(last_child, w->last_child, sizeof *last_child * n);
         memcpy(row_of, w->row_of, sizeof *row_of * n);
         memcpy(depths, w->depths, sizeof *depths * n);
     } else {
         nodes[0] = (struct form_node){0};
-        last_child[0] = row_of[0] = 0;
+        row_of[0] = 0;
         depths[0] = 0;
         w->node_count = 1;
     }
     w->nodes = nodes;
-    w->last_child = last_child;
     w->row_of = row_of;
     w->depths = depths;
     w->node_cap = cap;
     return 0;
 }
 
-static uint32_t hash_node(uint32_t parent, uint32_t location)
+/* Parent and location in one number: the memory of a node as it is. */
+static inline uint64_t node_key(const struct form_node *node)
 {
-    return (uint32_t)mix(parent, location);
+    uint64_t key;
+    memcpy(&key, node, sizeof key);
+    return key;
 }
 
-static uint32_t new_node(struct form_writer *w, uint32_t parent, uint32_t location)
+/* At least twice as many slots as nodes will be. */
+static int make_node_slots(struct form_writer *w, uint32_t nodes)
 {
-    uint32_t id = w->node_count++;
-    uint32_t depth = (w->depths[parent] & ~(uint32_t)NODE_HASHED) + 1;
-    w->nodes[id] = (struct form_node){.parent = parent, .location = location};
+    uint32_t count = TABLE_FIRST;
+    while (count / 2 < nodes)
+        count *= 2;
+    if (w->node_slots == NULL || count > w->node_mask + 1) {
+        uint32_t *slots = arena_calloc(w->arena, count, sizeof *slots);
+        if (slots == NULL)
+            return ERR_NOMEM;
+        w->node_slots = slots;
+        w->node_mask = count - 1;
+        for (uint32_t id = 1; id < w->node_count; id++) {
+            uint32_t at = (uint32_t)mix(w->nodes[id].parent, w->nodes[id].location);
+            for (at &= w->node_mask; slots[at] != 0; at = (at + 1) & w->node_mask)
+                continue;
+            slots[at] = id;
+        }
+    }
+    uint32_t room = (w->node_mask + 1) / 2;
+    w->node_limit = room < w->node_cap ? room : w->node_cap;
+    return 0;
+}
+
+static int make_nodes(struct form_writer *w, uint32_t more)
+{
+    int rc = form_grow_nodes(w, more);
+    return rc != 0 ? rc : make_node_slots(w, w->node_count + more);
+}
+
+int form_expect(struct form_writer *w, const struct form_hint *more)
+{
+    struct form_hint h = *more;
+    uint32_t *const fields[] = {&h.strings, &h.functions, &h.locations,
+                                &h.lines,   &h.nodes,     &h.rows};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        *fields[i] = *fields[i] < HINT_MAX ? *fields[i] : HINT_MAX;
+    int rc = table_expect(w, &w->string_table, h.strings);
+    rc = rc != 0 ? rc : table_expect(w, &w->function_table, h.functions);
+    rc = rc != 0 ? rc : table_expect(w, &w->location_table, h.locations);
+    rc = rc != 0 ? rc : reserve(w, &w->strings, sizeof(struct str), h.strings);
+    rc = rc != 0 ? rc : reserve(w, &w->functions, sizeof(struct form_function), h.functions);
+    rc = rc != 0 ? rc : reserve(w, &w->locations, sizeof(struct form_location), h.locations);
+    rc = rc != 0 ? rc : reserve(w, &w->lines, sizeof(struct form_line), h.lines);
+    rc = rc != 0 ? rc : reserve(w, &w->row_nodes, sizeof(uint32_t), h.rows);
+    rc = rc != 0 ? rc : reserve(w, &w->row_spans, sizeof(uint32_t), h.rows);
+    rc = rc != 0 ? rc : reserve(w, &w->values, sizeof(uint64_t), h.rows);
+    rc = rc != 0 ? rc : form_grow_nodes(w, h.nodes + 1);
+    return rc != 0 ? rc : make_node_slots(w, w->node_count + h.nodes / 4);
+}
+
+/* Room for one more is there. */
+static uint32_t new_node(struct form_writer *w, struct form_node node)
+{
+    ASSERT(node.location < w->locations.count);
+    uint32_t id = w->node_count++, depth = w->depths[node.parent] + (uint32_t)1;
+    w->nodes[id] = node;
     w->depths[id] = (uint16_t)depth;
     w->deepest = depth > w->deepest ? depth : w->deepest;
-    w->last_child[id] = w->row_of[id] = 0;
-    w->last_child[parent] = id;
+    w->row_of[id] = 0;
     return id;
 }
 
-static void put_node(struct form_writer *w, uint32_t id)
+/* Child of `parent` for `location`; there is room for one more node and its slot. */
+static inline uint32_t child_of(struct form_writer *w, uint32_t parent, uint32_t location)
 {
-    uint32_t hash = hash_node(w->nodes[id].parent, w->nodes[id].location);
-    uint32_t at = hash & w->node_table.mask;
-    while (w->node_table.slots[at] != 0)
-        at = (at + 1) & w->node_table.mask;
-    table_set(&w->node_table, at, hash, id);
-}
-
-/* Child of `parent` for `location`; room for one more node is there. Children are in the table
- * only where there are two or more: most nodes of deep stacks have one. */
-static int child_of(struct form_writer *w, uint32_t parent, uint32_t location, uint32_t *node)
-{
-    uint32_t last = w->last_child[parent];
-    if (last == 0) {
-        *node = new_node(w, parent, location);
-        return 0;
-    }
-    if (w->nodes[last].location == location) {
-        *node = last;
-        return 0;
-    }
-    for (unsigned i = 0; i < 2; i++) { /* the first two enter together */
-        int rc = table_room(w, &w->node_table);
-        if (rc != 0)
-            return rc;
-        if ((w->depths[parent] & NODE_HASHED) != 0)
-            break;
-        w->depths[parent] |= NODE_HASHED;
-        put_node(w, last);
-    }
-    uint32_t hash = hash_node(parent, location), at = hash & w->node_table.mask, found;
-    while ((found = table_next(&w->node_table, hash, &at)) != UINT32_MAX) {
-        if (w->nodes[found].parent == parent && w->nodes[found].location == location) {
-            w->last_child[parent] = found;
-            *node = found;
-            return 0;
-        }
-        at = (at + 1) & w->node_table.mask;
-    }
-    *node = new_node(w, parent, location);
-    table_set(&w->node_table, at, hash, *node);
-    return 0;
+    struct form_node node = {.parent = parent, .location = location};
+    uint64_t key = node_key(&node);
+    uint32_t mask = w->node_mask, at = (uint32_t)mix(parent, location) & mask, id;
+    for (; (id = w->node_slots[at]) != 0; at = (at + 1) & mask)
+        if (node_key(&w->nodes[id]) == key)
+            return id;
+    return w->node_slots[at] = new_node(w, node);
 }
 
 int form_add_stack(struct form_writer *w, const uint32_t *locations, uint32_t count,
@@ -399,21 +396,18 @@ int form_add_stack(struct form_writer *w, const uint32_t *locations, uint32_t co
         return ERR_INVAL;
     if (count > FORM_DEPTH_MAX)
         return ERR_LIMIT;
-    int rc = form_grow_nodes(w, count);
+    int rc = w->node_count + count <= w->node_limit ? 0 : make_nodes(w, count);
     if (rc != 0)
         return rc;
+    uint32_t *path = w->path_locations, *nodes = w->path_nodes;
     uint32_t i = 0, both = count < w->path_count ? count : w->path_count;
-    while (i < both && locations[i] == w->path_locations[i])
+    while (i < both && locations[i] == path[i])
         i++;
-    uint32_t at = i == 0 ? 0 : w->path_nodes[i - 1];
+    uint32_t at = i == 0 ? 0 : nodes[i - 1];
     for (; i < count; i++) {
-        ASSERT(locations[i] < w->locations.count);
-        w->path_count = i;
-        rc = child_of(w, at, locations[i], &at);
-        if (rc != 0)
-            return rc;
-        w->path_locations[i] = locations[i];
-        w->path_nodes[i] = at;
+        at = child_of(w, at, locations[i]);
+        path[i] = locations[i];
+        nodes[i] = at;
     }
     w->path_count = count;
     *node = at;

@@ -9,14 +9,12 @@ struct symbols {
     struct form_writer *form;
     uint32_t *strings, *mappings, *functions, *locations;
     uint32_t stub; /* the mapping of locations that have none */
-    uint32_t path[FORM_DEPTH_MAX]; /* the stack before, root first, in the form's locations */
-    const uint32_t *last;          /* behind its frames in the pprof, leaf first */
-    uint32_t last_count;
+    uint32_t path[FORM_DEPTH_MAX]; /* a stack, root first, in the form's locations */
 };
 
 #define UNSEEN UINT32_MAX
 
-static int string_id(struct symbols *s, uint32_t i, uint32_t *id)
+static inline int string_id(struct symbols *s, uint32_t i, uint32_t *id)
 {
     if (s->strings[i] == UNSEEN) {
         int rc = form_add_string(s->form, s->p->strings[i], &s->strings[i]);
@@ -89,23 +87,19 @@ static int add_location(struct symbols *s, uint32_t i)
 
 static int add_stack(struct symbols *s, const struct pprof_sample_row *row, uint32_t *node)
 {
-    uint32_t *path = s->path, k = 0;
+    uint32_t *path = s->path;
+    const uint32_t *locations = s->locations;
     /* A tenant's own depth limit may be above ours. */
     uint32_t count = row->frame_count < FORM_DEPTH_MAX ? row->frame_count : FORM_DEPTH_MAX;
-    const uint32_t *end = s->p->frames + row->first_frame + row->frame_count, *last = s->last;
-    uint32_t both = count < s->last_count ? count : s->last_count;
-    while (k < both && end[-1 - (ptrdiff_t)k] == last[-1 - (ptrdiff_t)k])
-        k++;
-    s->last = end;
-    s->last_count = count;
-    for (; k < count; k++) {
-        uint32_t i = end[-1 - (ptrdiff_t)k];
-        if (s->locations[i] == UNSEEN) {
+    const uint32_t *frame = s->p->frames + row->first_frame + row->frame_count;
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t i = *--frame;
+        if (locations[i] == UNSEEN) {
             int rc = add_location(s, i);
             if (rc != 0)
                 return rc;
         }
-        path[k] = s->locations[i];
+        path[k] = locations[i];
     }
     return form_add_stack(s->form, path, count, node);
 }
