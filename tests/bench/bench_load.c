@@ -37,6 +37,7 @@ enum {
     CONNECTIONS_MAX = 512,
     LATENCIES_MAX = 4 << 20,
     GUNZIP_EVERY_MS = 50,
+    TURN_NS = 20 * 1000 * 1000,
     TIME_FIELD = 9, /* bytes of a time: tag and a varint of 9 bytes, as now's are */
 };
 
@@ -348,10 +349,13 @@ static int64_t start_due(struct load *l, int64_t next_ns, int64_t now)
     return next_ns;
 }
 
-static void turn(struct load *l, int wait_ms)
+/* Handle what comes within `wait_ns`, waiting asleep: on few cores a client that spins would
+ * measure itself. */
+static void turn(struct load *l, int64_t wait_ns)
 {
     struct epoll_event events[64];
-    int n = epoll_wait(l->epoll, events, 64, wait_ms);
+    struct timespec wait = {wait_ns / 1000000000, wait_ns % 1000000000};
+    int n = epoll_pwait2(l->epoll, events, 64, &wait, NULL);
     for (int i = 0; i < n; i++) {
         struct conn *c = events[i].data.ptr;
         if (events[i].events & EPOLLOUT)
@@ -376,9 +380,8 @@ static void drive(struct load *l)
             measure = now;
         }
         next = start_due(l, next, now);
-        int64_t left =
-            next - clock_mono_ns(); /* spin over the last millisecond: a timer is late */
-        turn(l, next == INT64_MAX ? 20 : left > 1500000 ? (int)(left / 1000000) : 0);
+        int64_t left = next - clock_mono_ns();
+        turn(l, left > TURN_NS ? TURN_NS : left > 0 ? left : 0);
         if (l->measuring && l->rate <= 0 && now >= gunzip_at) {
             time_gunzip(l);
             gunzip_at = now + GUNZIP_EVERY_MS * 1000000ll;
@@ -394,7 +397,7 @@ static void drive(struct load *l)
             busy = busy || l->conns[i].busy;
         if (!busy)
             break;
-        turn(l, 20);
+        turn(l, TURN_NS);
     }
     print(l, seconds, acked, cpu);
 }
