@@ -82,6 +82,9 @@ void tls_layer_finish(struct tcp_conn *c);
 /* Writes that never left are told so. */
 void tls_layer_cancel(struct tcp_conn *c);
 
+/* The connection is over: a handshake that waits for the pool is not gone on with. NULL-safe. */
+void tls_layer_over(struct tls_layer *y);
+
 /* NULL-safe. */
 void tls_layer_free(struct tls_layer *y);
 

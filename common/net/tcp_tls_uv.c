@@ -2,6 +2,7 @@
  *
  * While a pool thread works on the handshake, the socket is not read: the session is that
  * thread's, and a peer that sends on waits. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -20,6 +21,7 @@ struct tls_layer {
     bool busy;           /* the session is with the pool */
     bool up, failed;
     bool eof; /* the socket gave its last */
+    _Atomic(bool) over; /* nobody waits for the handshake any more */
 };
 
 /* What the user wrote too early to be encrypted. */
@@ -231,8 +233,9 @@ static void after_step(struct tcp_conn *c)
 
 static void on_step(void *arg)
 {
-    struct tcp_conn *c = arg;
-    (void)tls_session_step(c->tls->session);
+    struct tls_layer *y = ((struct tcp_conn *)arg)->tls;
+    if (!atomic_load(&y->over))
+        (void)tls_session_step(y->session);
 }
 
 static void on_stepped(void *arg)
@@ -324,6 +327,12 @@ int tcp_start_tls(struct tcp_conn *c, struct tcp_tls *use, enum tls_role role, s
     if (c->connected)
         step(c);
     return 0;
+}
+
+void tls_layer_over(struct tls_layer *y)
+{
+    if (y != NULL)
+        atomic_store(&y->over, true);
 }
 
 void tls_layer_free(struct tls_layer *y)

@@ -72,6 +72,7 @@ void tcp_end(struct tcp_conn *c, int code)
         return;
     c->closing = true;
     c->code = code;
+    tls_layer_over(c->tls);
     uv_close((uv_handle_t *)&c->uv, on_handle_closed);
     uv_close((uv_handle_t *)&c->timer, on_handle_closed);
 }

@@ -7,9 +7,13 @@
 
 #include "net/tcp.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../../lib/certs.h"
@@ -307,6 +311,50 @@ static void closing_while_the_pool_works_is_safe(void **state)
     }
 }
 
+/* A socket that is connected to the server. */
+static int raw(const struct world *w)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(w->addr.port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (const struct sockaddr *)(const void *)&to, sizeof to), 0);
+    return fd;
+}
+
+/* Keeps a thread of the pool busy until the gate is open. */
+struct gate {
+    struct pool_job job;
+    _Atomic(bool) open;
+};
+
+static void wait_at_gate(void *arg)
+{
+    struct gate *g = arg;
+    while (!atomic_load(&g->open))
+        (void)usleep(1000);
+}
+
+static void handshakes_that_wait_for_a_thread_end_with_their_connections(void **state)
+{
+    struct world *w = *state;
+    struct gate gates[2] = {{.open = false}, {.open = false}};
+    for (int i = 0; i < 2; i++) {
+        gates[i].job = (struct pool_job){.run = wait_at_gate, .arg = &gates[i]};
+        assert_int_equal(pool_submit(w->pool, &gates[i].job), 0);
+    }
+    UNTIL(w, pool_waiting(w->pool) == 0);
+    int fd = raw(w);
+    assert_int_equal(send(fd, "\x16\x03\x01\x00\x02no", 7, MSG_NOSIGNAL), 7);
+    UNTIL(w, pool_waiting(w->pool) == 1);
+    tcp_close(w->server.conn);
+    for (int i = 0; i < 2; i++)
+        atomic_store(&gates[i].open, true);
+    pool_stop(w->pool); /* what waits is done before */
+    UNTIL(w, w->server.ends == 1 && w->server.code == 0);
+    assert_string_equal(w->server.error, ""); /* nobody has looked at those bytes */
+    close(fd);
+}
+
 static void an_end_that_was_not_told_is_not_taken_for_one(void **state)
 {
     struct world *w = *state;
@@ -414,6 +462,7 @@ int main(void)
         P(a_peer_that_speaks_plain_text_is_found_out),
         P(a_handshake_that_stops_half_way_ends_with_the_deadline_of_connecting),
         P(closing_while_the_pool_works_is_safe),
+        P(handshakes_that_wait_for_a_thread_end_with_their_connections),
         P(an_end_that_was_not_told_is_not_taken_for_one),
         P(the_kernel_looks_after_silent_peers_on_both_sides),
         P(no_memory_leaves_the_connection_plain),
