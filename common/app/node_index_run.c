@@ -12,7 +12,7 @@ static void on_index(void *arg, struct http_req *req)
 {
     const struct node *n = arg;
     struct buf html = {0};
-    struct page_frame frame = node_frame(n, n->role, "/admin", clock_wall_ms());
+    struct page_frame frame = node_frame(n, req, n->role, "/admin", clock_wall_ms());
     page_index_html(&frame, n->role, app_revision(), &html);
     node_reply_html(req, &html);
 }

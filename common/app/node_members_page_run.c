@@ -18,8 +18,8 @@ enum { LOOK_EVERY_MS = 30000 };
 
 /* --- for all pages ---------------------------------------------------------------------------- */
 
-struct page_frame node_frame(const struct node *n, const char *title, const char *path,
-                             wall_ms now)
+struct page_frame node_frame(const struct node *n, const struct http_req *req, const char *title,
+                             const char *path, wall_ms now)
 {
     const char *name = n->gossip_settings.node_name;
     struct str who = name[0] != '\0'   ? str_c(name)
@@ -32,7 +32,7 @@ struct page_frame node_frame(const struct node *n, const char *title, const char
                                .version = app_version(),
                                .now = now,
                                .age_ms = -1,
-                               .explore = n->priv->explore,
+                               .explore = n->priv->explore && http_req_is_of(req, n->http),
                                .alone = n->gossip == NULL,
                                .components = n->components};
 }
@@ -70,7 +70,8 @@ void node_reply_html(struct http_req *req, struct buf *html)
 bool node_refuse_foreign(struct http_req *req)
 {
     bool foreign = page_is_foreign(http_req_header(req, "Sec-Fetch-Site"),
-                                   http_req_header(req, "Origin"), http_req_header(req, "Host"));
+                                   http_req_header(req, "Origin"), http_req_header(req, "Host"),
+                                   http_req_header(req, "X-Forwarded-Host"));
     if (foreign)
         http_reply_text(req, 403, "a page of another site asked for this\n");
     return foreign;
@@ -157,7 +158,7 @@ static void reply_page(struct node *n, struct http_req *req, wall_ms now)
     }
     gossip_status_text(n->gossip, &joined);
     struct page_members page = {
-        .frame = node_frame(n, "Memberlist", "/memberlist", now),
+        .frame = node_frame(n, req, "Memberlist", "/memberlist", now),
         .core = core,
         .mono = mono,
         .label = str_c(n->gossip_settings.label),

@@ -77,7 +77,7 @@ static void gather_page(struct ring_job *j)
     bool ingesters = j->of == &n->rings[NODE_RING_INGESTERS];
     struct str ask = http_req_param(req, "ask");
     j->page = (struct page_ring){
-        .frame = node_frame(n, j->of->title, j->of->path, j->now),
+        .frame = node_frame(n, req, j->of->title, j->of->path, j->now),
         .name = j->of->name,
         .key = j->of->key,
         .ring = j->view,

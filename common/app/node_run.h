@@ -135,12 +135,12 @@ int node_init(struct node **out, const struct node_role *role, int argc, char **
 struct http_route;
 int node_page(struct node *n, const struct http_route *route, struct err *err);
 
-/* The frame of a page: title, path, and when it is. */
-struct page_frame node_frame(const struct node *n, const char *title, const char *path,
-                             wall_ms now);
+/* The frame of the page that `req` asks for: title, path, and when it is. */
+struct http_req;
+struct page_frame node_frame(const struct node *n, const struct http_req *req, const char *title,
+                             const char *path, wall_ms now);
 
 /* Answer 403 to what a page of another site wants changed; true when that was so. */
-struct http_req;
 bool node_refuse_foreign(struct http_req *req);
 
 /* Answer with a page and what keeps a browser from more than showing it; takes the buffer. */

@@ -47,7 +47,8 @@ void html_query(struct buf *out, struct str s)
     http_percent_encode(s, out);
 }
 
-bool page_is_foreign(struct str fetch_site, struct str origin, struct str host)
+bool page_is_foreign(struct str fetch_site, struct str origin, struct str host,
+                     struct str forwarded_host)
 {
     if (fetch_site.data != NULL)
         return !str_eq_nocase(fetch_site, STR("same-origin")) &&
@@ -56,8 +57,9 @@ bool page_is_foreign(struct str fetch_site, struct str origin, struct str host)
         return false;
     size_t colon = str_find(origin, ':');
     struct str rest = colon == SIZE_MAX ? STR("") : str_skip(origin, colon);
-    return !str_starts_with(rest, STR("://")) || host.len == 0 ||
-           !str_eq_nocase(str_skip(rest, 3), host);
+    struct str site = str_skip(rest, 3);
+    return !str_starts_with(rest, STR("://")) || site.len == 0 ||
+           (!str_eq_nocase(site, host) && !str_eq_nocase(site, forwarded_host));
 }
 
 /* --- numbers ---------------------------------------------------------------------------------- */

@@ -40,8 +40,15 @@ void page_link(const struct page_frame *f, const char *path, struct buf *out);
 bool page_is_there(const struct page_frame *f, const char *path);
 
 /* Does a POST come from a page of somebody else? Judged by what browsers say: Sec-Fetch-Site, else
- * whether Origin names our Host. Programs send neither and are let in. data NULL: absent. */
-bool page_is_foreign(struct str fetch_site, struct str origin, struct str host);
+ * (they leave it out on plain HTTP) whether Origin names our Host, or X-Forwarded-Host, which a
+ * proxy in front sets and a page of another site cannot. Programs send none and are let in. data
+ * NULL: absent.
+ *
+ * Which name Host is does not matter: it may be any that a proxy has. So this does not keep out
+ * a page whose own name was made to point here (DNS rebinding), which no server can tell from one
+ * of its own by what is sent; see docs/operating.md. */
+bool page_is_foreign(struct str fetch_site, struct str origin, struct str host,
+                     struct str forwarded_host);
 
 /* Append text, fit for contents and quoted attributes. Bytes that are not UTF-8, and control
  * characters, become U+FFFD. */

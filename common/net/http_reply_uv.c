@@ -172,6 +172,11 @@ void http_req_deadline(struct http_req *req, mono_ms deadline)
         req->deadline = deadline;
 }
 
+bool http_req_is_of(const struct http_req *req, const struct http_server *s)
+{
+    return request_of(req)->server == s;
+}
+
 bool http_req_is_over(const struct http_req *req)
 {
     const struct request *r = request_of(req);

@@ -184,6 +184,9 @@ void http_reply_buf(struct http_req *req, unsigned status, const char *type, str
 void http_reply_text(struct http_req *req, unsigned status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Did it come to this server? */
+bool http_req_is_of(const struct http_req *req, const struct http_server *s);
+
 /* A header's value, whatever its case; data NULL: absent. */
 struct str http_req_header(const struct http_req *req, const char *name);
 

@@ -209,7 +209,8 @@ static void do_page(void *arg)
         return;
     }
     page.rows = rows;
-    page.frame = node_frame(proxy_node(ask->proxy), "Components", "/components", clock_wall_ms());
+    page.frame = node_frame(proxy_node(ask->proxy), ask->req, "Components", "/components",
+                            clock_wall_ms());
     page.failure = str_c(pipeline_last_failure(proxy_pipeline(ask->proxy)));
     components_html(&page, &html);
     node_reply_html(ask->req, &html);

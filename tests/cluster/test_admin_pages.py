@@ -72,6 +72,8 @@ class Page(html.parser.HTMLParser):
             self.open.pop()
 
     def handle_endtag(self, tag):
+        if tag in OPTIONAL:
+            return
         assert self.open and self.open[-1] == tag, f"</{tag}> within {self.open}"
         self.open.pop()
 
@@ -294,6 +296,68 @@ def test_the_admin_server_has_the_pages_as_its_mode_says(tmp_path, mode):
     finally:
         process.terminate()
         assert process.wait(60) == 0
+
+
+def crawl(start):
+    """Everything that the pages at `start` lead to on their port, by any number of steps: (page, link, status)."""
+    port, found, left = urllib.parse.urlsplit(start).netloc, {}, [(None, start)]
+    while left:
+        page, url = left.pop()
+        url = url.split("#")[0]
+        if url in found:
+            continue
+        assert urllib.parse.urlsplit(url).netloc == port, (page, url)
+        status, headers, body = ask(url)
+        if status == 302:
+            left.append((url, urllib.parse.urljoin(url, headers["Location"])))
+            status = 200
+        found[url] = (page, url, status)
+        if status == 200 and (headers["Content-Type"] or "").startswith("text/html"):
+            text = body.decode()
+            links = Page(text).links + re.findall(r'<(?:link|script|img)[^>]* (?:href|src)="([^"]+)"', text)
+            links += [f["action"] or "" for f in Page(text).forms]
+            left += [(url, urllib.parse.urljoin(url, link)) for link in links]
+        assert len(found) < 500
+    return list(found.values())
+
+
+@pytest.mark.parametrize("mode", ["additional", "exclusive"])
+@pytest.mark.parametrize("role", ["distributor", "querier", "receive-proxy"])
+def test_every_link_of_every_page_leads_somewhere_on_its_port(shared, tmp_path, role, mode):
+    e = shared.endpoints()
+    public, admin = free_port(), free_port()
+    if role != "receive-proxy":
+        args = [a for a in e[role][0]["args"] if not re.search("port|nodename|instance-id|join", a)]
+    else:
+        (tmp_path / "config.alloy").write_text("", encoding="utf-8")
+        args = [f"-config.file={tmp_path}/config.alloy", "-memberlist.bind-addr=127.0.0.1"]
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen(
+            [os.path.join(BIN, role), *args, f"-server.http-listen-port={public}", "-memberlist.bind-port=0",
+             f"-memberlist.join={e['ingester'][0]['gossip']}", "-memberlist.nodename=crawled",
+             "-distributor.ring.instance-id=crawled", f"-admin-server.mode={mode}", f"-admin-server.http-listen-port={admin}"], stderr=log)
+    try:
+        def ready():
+            try:
+                return ask(f"http://127.0.0.1:{admin}/ready")[0] == 200
+            except OSError:
+                assert process.poll() is None, open(tmp_path / "log", encoding="utf-8").read()[-2000:]
+                return False
+        until(ready)
+        found = []
+        for port in (public, admin):
+            for path in ("/", "/admin"):
+                if ask(f"http://127.0.0.1:{port}{path}")[0] != 404:
+                    found += crawl(f"http://127.0.0.1:{port}{path}")
+        assert [x for x in found if x[2] != 200] == []
+        paths = {urllib.parse.urlsplit(url)[1:3] for _, url, _ in found}
+        assert {(f"127.0.0.1:{admin}", p) for p in ("/ring", "/distributor/ring", "/memberlist", "/metrics")} <= paths
+        titles = {url: ask(url)[2].decode() for page, url, _ in found if urllib.parse.urlsplit(url).path == "/admin"}
+        explorer = [port for port in (public, admin) if ">Explore</a>" in titles.get(f"http://127.0.0.1:{port}/admin", "")]
+        assert explorer == ([public] if (role, mode) == ("querier", "additional") else [])
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, open(tmp_path / "log", encoding="utf-8").read()[-2000:]
 
 
 if __name__ == "__main__":

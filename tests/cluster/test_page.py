@@ -98,6 +98,7 @@ def test_a_cluster_without_profiles_shows_how_to_send_one_and_then_opens_it(clus
     assert wait(browser, "return document.querySelector('#first:not([hidden]) h2')?.textContent") == \
         "No profile has arrived yet"
     assert "/ingest?name=hello" in browser.find_element("id", "shell").text
+    assert wait(browser, "return document.getElementById('pages').textContent") == "RingMemberlist"
     c.must_push([(labels("hello"), [pprof({("main", "work"): 5_000_000_000}, time.time_ns())])])
     headline = wait(browser, "return document.querySelector('#main:not([hidden])') && "
                              "document.getElementById('headline').textContent")

@@ -610,9 +610,17 @@ function showFirst() {
   lights().catch(() => {});
 }
 
-// What the querier itself knows of the cluster.
+// What the querier itself knows of the cluster; nothing when the pages of that are on another port.
 async function lights() {
   const answer = await fetch('ring', {headers: {Accept: 'application/json'}});
+  if (!answer.ok)
+    return;
+  $('pages').replaceChildren(...[['ring', 'Ring'], ['memberlist', 'Memberlist']].map(([href, text]) => {
+    const a = document.createElement('a');
+    a.href = href;
+    a.textContent = text;
+    return a;
+  }));
   const {shards = []} = await answer.json();
   const active = shards.filter(s => s.state === 'ACTIVE').length;
   $('lights').replaceChildren(

@@ -110,7 +110,7 @@ static void times_and_ages_are_short(void **state)
 
 static bool foreign(const char *site, const char *origin, const char *host)
 {
-    return page_is_foreign(str_c(site), str_c(origin), str_c(host));
+    return page_is_foreign(str_c(site), str_c(origin), str_c(host), (struct str){0});
 }
 
 static void a_post_of_another_site_is_told_from_our_own(void **state)
@@ -131,6 +131,17 @@ static void a_post_of_another_site_is_told_from_our_own(void **state)
     assert_true(foreign(NULL, "", "h:4040"));
     assert_true(foreign(NULL, "http://", ""));
     assert_true(foreign(NULL, "http://h:4040", NULL));
+}
+
+static void a_proxy_that_says_its_name_is_believed(void **state)
+{
+    (void)state;
+    struct str none = {0}, inner = STR("10.0.0.5:4040"), outer = STR("profiles.example");
+    assert_false(page_is_foreign(none, STR("http://profiles.example"), inner, outer));
+    assert_false(page_is_foreign(none, STR("http://10.0.0.5:4040"), inner, outer));
+    assert_true(page_is_foreign(none, STR("http://evil.example"), inner, outer));
+    assert_true(page_is_foreign(none, STR("http://"), inner, STR("")));
+    assert_true(page_is_foreign(STR("cross-site"), STR("http://profiles.example"), inner, outer));
 }
 
 static struct page_frame frame(const char *path)
@@ -221,6 +232,7 @@ int main(void)
         cmocka_unit_test(numbers_read_as_people_write_them),
         cmocka_unit_test(times_and_ages_are_short),
         cmocka_unit_test(a_post_of_another_site_is_told_from_our_own),
+        cmocka_unit_test(a_proxy_that_says_its_name_is_believed),
         cmocka_unit_test(links_of_a_frame_are_relative_to_its_page),
         cmocka_unit_test(the_index_names_every_page),
         cmocka_unit_test(a_page_without_memory_says_so),
