@@ -104,8 +104,8 @@ void tcp_close_after_writes(struct tcp_conn *c);
 /* --- TLS ------------------------------------------------------------------------------------ */
 
 /* What connections that speak TLS share; the user's, and only read by him. Must stand until
- * tcp_close() was called for each of them; then `pool` may be freed, before the loop is. What waits
- * for the pool is not done any more for a connection that is over: freeing it does not take long. */
+ * tcp_close() was called for each of them; then `pool` may be freed, before the loop is. What
+ * waits for the pool is not done any more for a connection that is over: freeing it is quick. */
 struct tcp_tls {
     struct tls *tls;
     struct pool *pool;   /* does the handshakes, which cost up to 15 ms; NULL: the loop does */

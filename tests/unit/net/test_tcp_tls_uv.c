@@ -7,7 +7,7 @@
 
 #include "net/tcp.h"
 
-#include <stdatomic.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -322,25 +322,20 @@ static int raw(const struct world *w)
 }
 
 /* Keeps a thread of the pool busy until the gate is open. */
-struct gate {
-    struct pool_job job;
-    _Atomic(bool) open;
-};
-
 static void wait_at_gate(void *arg)
 {
-    struct gate *g = arg;
-    while (!atomic_load(&g->open))
-        (void)usleep(1000);
+    assert_int_equal(sem_wait(arg), 0);
 }
 
 static void handshakes_that_wait_for_a_thread_end_with_their_connections(void **state)
 {
     struct world *w = *state;
-    struct gate gates[2] = {{.open = false}, {.open = false}};
+    struct pool_job jobs[2];
+    sem_t gate;
+    assert_int_equal(sem_init(&gate, 0, 0), 0);
     for (int i = 0; i < 2; i++) {
-        gates[i].job = (struct pool_job){.run = wait_at_gate, .arg = &gates[i]};
-        assert_int_equal(pool_submit(w->pool, &gates[i].job), 0);
+        jobs[i] = (struct pool_job){.run = wait_at_gate, .arg = &gate};
+        assert_int_equal(pool_submit(w->pool, &jobs[i]), 0);
     }
     UNTIL(w, pool_waiting(w->pool) == 0);
     int fd = raw(w);
@@ -348,11 +343,12 @@ static void handshakes_that_wait_for_a_thread_end_with_their_connections(void **
     UNTIL(w, pool_waiting(w->pool) == 1);
     tcp_close(w->server.conn);
     for (int i = 0; i < 2; i++)
-        atomic_store(&gates[i].open, true);
+        assert_int_equal(sem_post(&gate), 0);
     pool_stop(w->pool); /* what waits is done before */
     UNTIL(w, w->server.ends == 1 && w->server.code == 0);
     assert_string_equal(w->server.error, ""); /* nobody has looked at those bytes */
     close(fd);
+    (void)sem_destroy(&gate);
 }
 
 static void an_end_that_was_not_told_is_not_taken_for_one(void **state)
