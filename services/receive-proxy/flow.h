@@ -39,6 +39,7 @@
 
 struct http_client;
 struct loop;
+struct mem_account;
 
 /* One of the threads that carry requests; main makes one per HTTP thread, and one for the
  * queues. */
@@ -109,6 +110,9 @@ struct flow_item {
 
     mono_ms began;
     mono_ms deadline;
+
+    /* What is made of it until `done` is charged here; NULL: nowhere. */
+    struct mem_account *memory;
 };
 
 /* Bytes of profiles in it: raw profiles of a push, the body of an ingest. */

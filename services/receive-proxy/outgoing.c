@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "labelset.h"
 #include "wire/pb.h"
+#include "wire/uv.h"
 
 enum { HEADERS_MAX = 256 };
 
@@ -39,26 +41,34 @@ static size_t sample_size(const struct flow_sample *s)
 }
 
 /* By hand, lengths first: the profiles are by far the most of it, and are copied once. */
-static int make_push_body(const struct flow_item *item, struct labels set, struct buf *body)
+static int make_push_body(const struct flow_item *item, struct labels set, struct arena *a,
+                          struct str *out)
 {
+    struct buf body = {0};
     size_t series = 0;
     for (size_t i = 0; i < set.count; i++)
         series += pb_bytes_size(SERIES_LABELS, label_size(&set.items[i]));
     for (size_t i = 0; i < item->sample_count; i++)
         series += pb_bytes_size(SERIES_SAMPLES, sample_size(&item->samples[i]));
-    buf_reserve(body, pb_bytes_size(PUSH_SERIES, series));
-    pb_put_head(body, PUSH_SERIES, series);
+    size_t size = pb_bytes_size(PUSH_SERIES, series);
+    body.cap = size + UV_BYTES_MAX; /* what a varint makes sure of */
+    body.data = arena_alloc(a, body.cap);
+    if (body.data == NULL)
+        return ERR_NOMEM;
+    pb_put_head(&body, PUSH_SERIES, series);
     for (size_t i = 0; i < set.count; i++) {
-        pb_put_head(body, SERIES_LABELS, label_size(&set.items[i]));
-        pb_put_bytes_set(body, PAIR_NAME, set.items[i].name);
-        pb_put_bytes_set(body, PAIR_VALUE, set.items[i].value);
+        pb_put_head(&body, SERIES_LABELS, label_size(&set.items[i]));
+        pb_put_bytes_set(&body, PAIR_NAME, set.items[i].name);
+        pb_put_bytes_set(&body, PAIR_VALUE, set.items[i].value);
     }
     for (size_t i = 0; i < item->sample_count; i++) {
-        pb_put_head(body, SERIES_SAMPLES, sample_size(&item->samples[i]));
-        pb_put_bytes_set(body, SAMPLE_PROFILE, item->samples[i].profile);
-        pb_put_bytes_set(body, SAMPLE_ID, item->samples[i].id);
+        pb_put_head(&body, SERIES_SAMPLES, sample_size(&item->samples[i]));
+        pb_put_bytes_set(&body, SAMPLE_PROFILE, item->samples[i].profile);
+        pb_put_bytes_set(&body, SAMPLE_ID, item->samples[i].id);
     }
-    return body->error;
+    ASSERT(body.error == 0 && body.size == size);
+    *out = buf_view(&body);
+    return 0;
 }
 
 struct param {
@@ -137,7 +147,7 @@ static int make_headers(const struct flow_item *item, bool forward, struct arena
 }
 
 int outgoing_make(const struct flow_item *item, struct labels set, bool forward, struct arena *a,
-                  struct buf *body, struct outgoing *out)
+                  struct outgoing *out)
 {
     *out = (struct outgoing){.kind = item->kind,
                              .bytes = flow_item_bytes(item),
@@ -148,8 +158,7 @@ int outgoing_make(const struct flow_item *item, struct labels set, bool forward,
         rc = make_ingest_target(item, set, a, out);
     } else if (rc == 0) {
         out->target = STR("/push.v1.PusherService/Push");
-        rc = make_push_body(item, set, body);
-        out->body = buf_view(body);
+        rc = make_push_body(item, set, a, &out->body);
     }
     return rc;
 }

@@ -29,10 +29,9 @@ struct outgoing {
 };
 
 /* Write the request of an item whose final labels are `set`. Headers of the item go along when
- * `forward`. In the arena; a push's body is in `body` (empty, the caller's), an ingest's is
- * borrowed. ERR_NOMEM, ERR_LIMIT. */
+ * `forward`. In the arena; an ingest's body is borrowed. ERR_NOMEM, ERR_LIMIT. */
 int outgoing_make(const struct flow_item *item, struct labels set, bool forward,
-                  struct arena *a, struct buf *body, struct outgoing *out);
+                  struct arena *a, struct outgoing *out);
 
 /* Append it as it waits in a queue: u8 kind, then varints and strings (varint length, bytes):
  * target, bytes, profiles, number of headers, name and value of each, body. */

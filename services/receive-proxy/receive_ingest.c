@@ -102,7 +102,8 @@ static void on_ingest(void *arg, struct http_req *req)
                                   .params = req->params,
                                   .param_count = req->param_count,
                                   .began = req->began,
-                                  .deadline = receive_deadline(r, req)};
+                                  .deadline = receive_deadline(r, req),
+                                  .memory = req->memory};
     int rc = put_labels(in, &err);
     if (rc == ERR_INVAL) {
         refuse(in, 400, err.msg);

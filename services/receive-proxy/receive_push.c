@@ -105,7 +105,8 @@ static int fill(struct push *p, const struct push_v1_raw_profile_series *in,
                                .headers = p->headers,
                                .header_count = p->header_count,
                                .began = p->call->http->began,
-                               .deadline = p->deadline};
+                               .deadline = p->deadline,
+                               .memory = p->call->http->memory};
     return rc;
 }
 

@@ -67,7 +67,6 @@ struct job {
     const struct flow_thread *thread;
     struct arena *arena;
     struct outgoing out;
-    struct buf body;
     struct flow_result sum;
     size_t left;
     int64_t began_ns;
@@ -80,10 +79,9 @@ struct job {
 
 static void job_free(struct job *j)
 {
-    struct arena *a = j->arena;
-    buf_reset(&j->body);
+    arena_free(&j->arena);
     receiver_release(&j->owner->receiver);
-    arena_free(&a); /* the job lies in it */
+    mem_free(j);
 }
 
 static void end_share(struct job *j)
@@ -92,6 +90,7 @@ static void end_share(struct job *j)
         return;
     histogram_observe(j->owner->total[j->out.kind],
                       (double)(clock_mono_ns() - j->began_ns) / 1e9);
+    arena_free(&j->arena); /* who is charged for it may be gone with `done` */
     j->done(j->arg, &j->sum);
     job_free(j);
 }
@@ -202,7 +201,7 @@ static int make_request(struct job *j, const struct flow_item *item, struct err 
     else
         rc = labelset_ingest(item->labels, item->label_count, &w->external, j->arena, &set);
     if (rc == 0)
-        rc = outgoing_make(item, set, w->forward_headers, j->arena, &j->body, &j->out);
+        rc = outgoing_make(item, set, w->forward_headers, j->arena, &j->out);
     return rc == 0 ? 0 : err_set(err, rc, "cannot make the request: %s", err_text(rc));
 }
 
@@ -216,17 +215,14 @@ static void fail(struct write *w, flow_done_fn done, void *arg, const struct err
     done(arg, &r);
 }
 
-static struct job *job_new(struct write *w, const struct flow_thread *t)
+static struct job *job_new(struct write *w, const struct flow_thread *t,
+                           struct mem_account *memory)
 {
-    struct arena *a = NULL;
-    if (arena_init(&a, 4096, NULL) != 0)
-        return NULL;
-    struct job *j = arena_zalloc(a, sizeof *j + w->count * sizeof *j->shares);
-    if (j == NULL) {
-        arena_free(&a);
+    struct job *j = mem_zalloc(sizeof *j + w->count * sizeof *j->shares);
+    if (j == NULL || arena_init(&j->arena, 4096, memory) != 0) {
+        mem_free(j);
         return NULL;
     }
-    j->arena = a;
     j->owner = w;
     j->thread = t;
     j->left = w->count;
@@ -249,14 +245,14 @@ static void append(struct receiver *receiver, const struct flow_thread *t,
         done(arg, &none);
         return;
     }
-    struct job *j = job_new(w, t);
+    struct job *j = job_new(w, t, item->memory);
     int rc = j == NULL ? err_set(&err, ERR_NOMEM, "no memory") : make_request(j, item, &err);
     if (rc != 0) {
         if (rc == ERR_INVAL)
             log_line(w->world->log, LOG_WARN, "profile refused", LOG_C("err", err.msg));
-        fail(w, done, arg, &err);
         if (j != NULL)
             job_free(j);
+        fail(w, done, arg, &err);
         return;
     }
     j->done = done;

@@ -22,11 +22,11 @@ static void forward(struct labels set, const struct http_field *params, size_t c
     struct alloy_map none = {0};
     struct outgoing out;
     struct labels sent, again;
-    struct buf body = {0}, name = {0};
+    struct buf name = {0};
     if (labelset_check(set.items, set.count, NULL) != 0 ||
         labelset_ingest(set.items, set.count, &none, a, &sent) != 0)
         return;
-    if (outgoing_make(&item, sent, true, a, &body, &out) != 0 ||
+    if (outgoing_make(&item, sent, true, a, &out) != 0 ||
         !str_starts_with(out.target, STR("/ingest?")) || str_find(out.target, ' ') != SIZE_MAX)
         abort();
     labelset_put_name(sent, &name);
@@ -38,7 +38,6 @@ static void forward(struct labels set, const struct http_field *params, size_t c
             if (!str_eq(sent.items[i].name, STR("app_name")) && /* the next one sets its own */
                 !str_eq(labels_get(again, sent.items[i].name), sent.items[i].value))
                 abort();
-    buf_reset(&body);
     buf_reset(&name);
 }
 

@@ -29,7 +29,6 @@ static void forward(const struct push_v1_raw_profile_series *s, bool rule, struc
     struct alloy_map none = {0};
     struct labels set, sent;
     struct outgoing out;
-    struct buf body = {0};
     struct label *labels = arena_calloc(a, s->labels_count + 1, sizeof *labels);
     struct flow_sample *samples = arena_calloc(a, s->samples_count + 1, sizeof *samples);
     if (labels == NULL || samples == NULL)
@@ -46,9 +45,8 @@ static void forward(const struct push_v1_raw_profile_series *s, bool rule, struc
         return;
     item.labels = set.items;
     item.label_count = set.count;
-    if (outgoing_make(&item, sent, true, a, &body, &out) == 0)
+    if (outgoing_make(&item, sent, true, a, &out) == 0)
         check_sent(&item, sent, out.body, a);
-    buf_reset(&body);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -304,6 +304,28 @@ static void bad_labels_are_refused_before_anything_is_sent(void **state)
     assert_int_equal(w->peers[0].count, 0);
 }
 
+static void what_a_push_takes_is_charged_until_it_is_answered(void **state)
+{
+    struct world *w = *state;
+    static char large[20000];
+    struct mem_account memory;
+    memset(large, 'x', sizeof large - 1);
+    mem_account_init(&memory, NULL, "items", 16000);
+    w->memory = &memory;
+    world_start(w);
+    assert_int_equal(world_ask(w, FLOW_PUSH, "small")->stored, 1);
+    assert_true(memory.peak > 0);
+    assert_int_equal(memory.used, 0);
+    const struct flow_result *r = world_ask(w, FLOW_PUSH, large);
+    assert_int_equal(r->failed, 1);
+    assert_int_equal(r->code, RPC_UNAVAILABLE);
+    assert_int_equal(memory.used, 0);
+    memory.limit = 40000;
+    assert_int_equal(world_ask(w, FLOW_PUSH, large)->stored, 1);
+    assert_true(memory.peak > sizeof large);
+    assert_int_equal(memory.used, 0);
+}
+
 static void without_endpoints_everything_is_taken(void **state)
 {
     struct world *w = *state;
@@ -579,6 +601,7 @@ int main(void)
         TEST(a_redirect_that_drops_the_body_has_stored_nothing),
         TEST(a_password_in_the_url_is_sent_and_not_shown),
         TEST(bad_labels_are_refused_before_anything_is_sent),
+        TEST(what_a_push_takes_is_charged_until_it_is_answered),
         TEST(without_endpoints_everything_is_taken),
         TEST(who_we_are_is_told_in_every_way),
         TEST(a_renewed_certificate_is_used_without_a_new_configuration),

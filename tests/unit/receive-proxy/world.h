@@ -49,6 +49,7 @@ struct world {
     struct flow_result results[WORLD_RESULTS];
     size_t count; /* of results */
     const struct store_io *io;
+    struct mem_account *memory; /* of items; NULL: none */
 };
 
 static inline void world_log(void *arg, enum log_level level, struct str line)
@@ -206,7 +207,8 @@ static inline void world_send(struct world *w, enum flow_kind kind, const char *
                                   .headers = headers,
                                   .header_count = 1,
                                   .began = clock_mono_ms(),
-                                  .deadline = deadline};
+                                  .deadline = deadline,
+                                  .memory = w->memory};
     w->receiver->ops->append(w->receiver, &w->thread, &items[i], world_done, w);
 }
 
