@@ -99,6 +99,9 @@ static int set_log(struct node *n, struct err *err)
     if (log_format_parse(str_c(n->server.log_format), &n->log.format) != 0)
         return err_set(err, ERR_INVAL, "-log.format: %s is not logfmt or json",
                        n->server.log_format);
+    atomic_init(&n->log_dial.level, n->log.level);
+    atomic_init(&n->log_dial.format, n->log.format);
+    n->log.dial = &n->log_dial;
     return 0;
 }
 

@@ -91,7 +91,8 @@ struct node {
     struct server_settings server;
     struct admin_settings admin_settings;
     struct gossip_config gossip_settings;
-    struct log log;
+    struct log log;           /* level and format: of the flags */
+    struct log_dial log_dial; /* those in force */
     struct metrics *metrics;
     struct loop *main;
     struct http_client *main_client; /* on it */

@@ -100,24 +100,30 @@ static void put_value(struct buf *b, enum log_format format, const struct log_fi
 void log_fields(const struct log *log, enum log_level level, const char *msg,
                 const struct log_field *fields)
 {
-    if (log == NULL || log->sink == NULL || level < log->level)
+    if (log == NULL || log->sink == NULL)
         return;
+    const struct log_dial *dial = log->dial;
+    if (level < (dial != NULL ? atomic_load_explicit(&dial->level, memory_order_relaxed)
+                              : log->level))
+        return;
+    enum log_format format =
+        dial != NULL ? atomic_load_explicit(&dial->format, memory_order_relaxed) : log->format;
     struct buf b = {.limit = 16384};
     if (log->now != NULL)
-        put_time(&b, log->format, log->now());
-    put_key(&b, log->format, "level");
-    put_text(&b, log->format, str_c(level_names[level]));
+        put_time(&b, format, log->now());
+    put_key(&b, format, "level");
+    put_text(&b, format, str_c(level_names[level]));
     if (log->component != NULL) {
-        put_key(&b, log->format, "component");
-        put_text(&b, log->format, str_c(log->component));
+        put_key(&b, format, "component");
+        put_text(&b, format, str_c(log->component));
     }
-    put_key(&b, log->format, "msg");
-    put_text(&b, log->format, str_c(msg));
+    put_key(&b, format, "msg");
+    put_text(&b, format, str_c(msg));
     for (; fields->key != NULL; fields++) {
-        put_key(&b, log->format, fields->key);
-        put_value(&b, log->format, fields);
+        put_key(&b, format, fields->key);
+        put_value(&b, format, fields);
     }
-    if (log->format == LOG_JSON)
+    if (format == LOG_JSON)
         buf_u8(&b, '}');
     log->sink(log->arg, level, b.error == 0 ? buf_view(&b) : str_c(msg));
     buf_reset(&b);

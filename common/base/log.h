@@ -7,6 +7,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,6 +24,12 @@ typedef void (*log_sink_fn)(void *arg, enum log_level level, struct str line);
 /* Now, for the ts field; wall milliseconds. NULL in a logger leaves ts out. */
 typedef wall_ms (*log_now_fn)(void);
 
+/* Level and format of a logger and of all its copies, which may change while they log. */
+struct log_dial {
+    _Atomic(enum log_level) level;
+    _Atomic(enum log_format) format;
+};
+
 /* Copyable value; `sink` NULL swallows everything. */
 struct log {
     log_sink_fn sink;
@@ -31,6 +38,7 @@ struct log {
     enum log_level level; /* lines below it are dropped */
     enum log_format format;
     const char *component; /* static; NULL for none */
+    const struct log_dial *dial; /* counts in place of level and format; NULL: they do */
 };
 
 /* One field of a line. Use the LOG_* makers below. */

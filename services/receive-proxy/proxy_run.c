@@ -242,15 +242,19 @@ static void log_warnings(struct proxy *p, const struct alloy_diags *diags)
                      LOG_U("line", diags->items[i].start.line));
 }
 
-/* The logging block, which may only be set before anything runs. */
+/* The logging block; without one, what the flags say. */
 static void apply_logging(struct proxy *p)
 {
     const struct alloy_logging *l = pipeline_logging(p->pipeline);
-    struct log *log = &p->node->log;
-    if (l == NULL)
-        return;
-    (void)log_level_parse(l->level, &log->level);
-    (void)log_format_parse(l->format, &log->format);
+    struct node *n = p->node;
+    enum log_level level = n->log.level;
+    enum log_format format = n->log.format;
+    if (l != NULL) {
+        (void)log_level_parse(l->level, &level);
+        (void)log_format_parse(l->format, &format);
+    }
+    atomic_store(&n->log_dial.level, level);
+    atomic_store(&n->log_dial.format, format);
 }
 
 static void put_flag_fault(struct str message, struct buf *out)
@@ -313,6 +317,8 @@ int proxy_load_again(struct proxy *p, struct err *err)
             rc = err_set(err, rc, "%s", pipeline_last_failure(p->pipeline));
         else
             rc = pipeline_commit(p->pipeline, err);
+        if (rc == 0)
+            apply_logging(p);
         log_warnings(p, &diags);
     }
     alloy_diags_reset(&diags);

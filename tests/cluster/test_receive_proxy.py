@@ -510,6 +510,22 @@ def test_a_faulty_reload_changes_nothing_and_says_whose_fault_it_is(proxy, recor
     assert p.metric("alloy_config_last_load_successful") == 1
 
 
+def test_a_reload_applies_the_logging_block(proxy, recorder):
+    r = recorder()
+    p = proxy(config(r.url))
+
+    def added_by(text):
+        before = len(p.logged())
+        p.write(text + config(r.url))
+        assert p.reload()[0] == 200
+        return p.logged()[before:]
+
+    assert 'level=info msg="config reloaded"' in added_by("")
+    assert '"level":"info","msg":"config reloaded"' in added_by('logging {\n  format = "json"\n}\n')
+    assert "config reloaded" not in added_by('logging {\n  level = "error"\n}\n')
+    assert 'level=info msg="config reloaded"' in added_by("")  # what the flags say is in force again
+
+
 def test_listeners_come_go_and_swap_their_ports(proxy, recorder):
     r = [recorder(), recorder()]
     text = ""

@@ -52,6 +52,23 @@ static void json_lines_are_objects(void **state)
     assert_string_equal(last, "{\"level\":\"error\",\"component\":\"ring\",\"msg\":\"m\",\"n\":3}");
 }
 
+static void a_dial_turns_a_logger_and_its_copies(void **state)
+{
+    (void)state;
+    struct log_dial dial = {LOG_ERROR, LOG_LOGFMT};
+    struct log log = {.sink = keep, .dial = &dial};
+    struct log copy = log_with(&log, "ring");
+    last[0] = '\0';
+    log_line(&copy, LOG_WARN, "m");
+    assert_string_equal(last, "");
+    atomic_store(&dial.level, LOG_DEBUG);
+    log_line(&copy, LOG_DEBUG, "m");
+    assert_string_equal(last, "level=debug component=ring msg=m");
+    atomic_store(&dial.format, LOG_JSON);
+    log_line(&log, LOG_DEBUG, "m");
+    assert_string_equal(last, "{\"level\":\"debug\",\"msg\":\"m\"}");
+}
+
 static void lower_levels_and_no_logger_are_silent(void **state)
 {
     (void)state;
@@ -88,6 +105,7 @@ int main(void)
         cmocka_unit_test(a_line_is_logfmt),
         cmocka_unit_test(hostile_text_cannot_break_a_line),
         cmocka_unit_test(json_lines_are_objects),
+        cmocka_unit_test(a_dial_turns_a_logger_and_its_copies),
         cmocka_unit_test(lower_levels_and_no_logger_are_silent),
         cmocka_unit_test(repeats_are_left_out_and_counted),
     };
