@@ -1,3 +1,4 @@
+/* base/arenas.c - slots of arenas, taken and filled with one atomic exchange each. */
 #include "base/arenas.h"
 
 void arenas_init(struct arenas *s, size_t block, size_t keep_max, struct mem_account *account)

@@ -124,7 +124,7 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
     if (n < 0) {
-        b->error = ERR_INTERNAL;
+        b->error = ERR_LIMIT; /* more than INT_MAX bytes */
         return;
     }
     uint8_t *p = buf_reserve(b, (size_t)n + 1);

@@ -6,7 +6,6 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,14 +33,14 @@ void buf_u32be(struct buf *b, uint32_t v);
 void buf_u32le(struct buf *b, uint32_t v);
 void buf_u64le(struct buf *b, uint64_t v);
 
-/* Unsigned LEB128 in its shortest form, 1 to 10 bytes. */
+/* Unsigned LEB128 in its shortest form, 1 to 10 bytes; room for 10 counts against the limit. */
 void buf_varint(struct buf *b, uint64_t v);
 
 /* Decimal text. */
 void buf_dec(struct buf *b, int64_t v);
 void buf_udec(struct buf *b, uint64_t v);
 
-/* Formatted text. */
+/* Formatted text; room for a NUL behind it counts against the limit. */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The bytes so far; valid until the next change. */

@@ -1,6 +1,7 @@
 /* base/err.c - error codes and messages. */
 #include "base/err.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,20 +54,5 @@ const char *err_text(int code)
 #undef X
     default:
         return "unknown error";
-    }
-}
-
-const char *err_name(int code)
-{
-    switch (code) {
-    case 0:
-        return "OK";
-#define X(name, n, text)                                                                      \
-    case ERR_##name:                                                                          \
-        return #name;
-        ERR_MAP(X)
-#undef X
-    default:
-        return "UNKNOWN";
     }
 }

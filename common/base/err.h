@@ -7,9 +7,6 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
-#include <stdarg.h>
-#include <stddef.h>
-
 #define ERR_MAP(X)                                                                            \
     X(INVAL, 1, "invalid argument")                                                           \
     X(NOMEM, 2, "out of memory")                                                              \
@@ -47,7 +44,8 @@ struct err {
 };
 
 /* Put `code` and the formatted text into err (may be NULL). Returns `code`, so that a failing
- * path is one line: return err_set(err, ERR_PARSE, "...", ...). */
+ * path is one line: return err_set(err, ERR_PARSE, "...", ...). No argument may lie in err: to
+ * add to a message there is err_wrap(). */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Prefix the message of err (may be NULL): "outer: inner". Keeps and returns its code;
@@ -57,10 +55,7 @@ int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf
 /* Forget the error; err may be NULL. */
 void err_reset(struct err *err);
 
-/* Text of a code from the list, "unknown error" for others. Static. */
+/* Text of a code from the list, "success" for 0, "unknown error" for others. Static. */
 const char *err_text(int code);
-
-/* Name of a code without its prefix ("PARSE"), "UNKNOWN" for others. Static. */
-const char *err_name(int code);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "base/err.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -88,9 +87,6 @@ static void put_value(struct buf *b, enum log_format format, const struct log_fi
     case LOG_F_U64:
         buf_udec(b, f->u);
         return;
-    case LOG_F_F64:
-        buf_printf(b, "%.6g", f->f);
-        return;
     case LOG_F_BOOL:
         buf_c(b, f->u != 0 ? "true" : "false");
         return;
@@ -108,7 +104,7 @@ void log_fields(const struct log *log, enum log_level level, const char *msg,
         return;
     enum log_format format =
         dial != NULL ? atomic_load_explicit(&dial->format, memory_order_relaxed) : log->format;
-    struct buf b = {.limit = 16384};
+    struct buf b = {.limit = LOG_LINE_MAX};
     if (log->now != NULL)
         put_time(&b, format, log->now());
     put_key(&b, format, "level");

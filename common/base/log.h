@@ -1,8 +1,8 @@
 /* base/log.h - lines of logfmt or JSON with fields: ts level component msg key=value ...
  *
  * A logger is passed in; there is no global one below services/. Cores log state changes only,
- * never once per packet. LOG_RATE limits repeats and counts what it left out. The sink is a
- * function, so that a simulation captures lines and tests can assert them; log_stderr() (in
+ * never once per packet. log_rate_pass() limits repeats and counts what it left out. The sink
+ * is a function, so that a simulation captures lines and tests can assert them; log_stderr() (in
  * log_run.c) is the production sink. Any thread. Tests: tests/unit/base/test_log.c. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -17,6 +17,7 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
+enum { LOG_LINE_MAX = 16384 }; /* bytes, without the newline */
 
 /* Where finished lines go, without newline. Called from any thread; must not block for long. */
 typedef void (*log_sink_fn)(void *arg, enum log_level level, struct str line);
@@ -44,22 +45,21 @@ struct log {
 /* One field of a line. Use the LOG_* makers below. */
 struct log_field {
     const char *key; /* static */
-    enum { LOG_F_STR, LOG_F_I64, LOG_F_U64, LOG_F_F64, LOG_F_BOOL } kind;
+    enum { LOG_F_STR, LOG_F_I64, LOG_F_U64, LOG_F_BOOL } kind;
     struct str s;
     int64_t i;
     uint64_t u;
-    double f;
 };
 
 #define LOG_S(k, v) ((struct log_field){.key = (k), .kind = LOG_F_STR, .s = (v)})
 #define LOG_C(k, v) ((struct log_field){.key = (k), .kind = LOG_F_STR, .s = str_c(v)})
 #define LOG_I(k, v) ((struct log_field){.key = (k), .kind = LOG_F_I64, .i = (int64_t)(v)})
 #define LOG_U(k, v) ((struct log_field){.key = (k), .kind = LOG_F_U64, .u = (uint64_t)(v)})
-#define LOG_F(k, v) ((struct log_field){.key = (k), .kind = LOG_F_F64, .f = (v)})
 #define LOG_B(k, v) ((struct log_field){.key = (k), .kind = LOG_F_BOOL, .u = (v) ? 1 : 0})
 
 /* Write one line: log_line(log, LOG_WARN, "tail cut", LOG_C("file", f), LOG_U("bytes", n)).
- * log may be NULL. Control bytes are escaped; invalid UTF-8 is replaced. */
+ * log may be NULL. Control bytes are escaped; invalid UTF-8 is replaced. Of a line over
+ * LOG_LINE_MAX bytes, or one that there is no memory for, `msg` alone is written. */
 #define log_line(log, level, ...)                                                             \
     LOG_PICK_(log, level, __VA_ARGS__, (struct log_field){.key = NULL})
 #define LOG_PICK_(log, level, msg, ...)                                                       \

@@ -8,8 +8,8 @@ void log_stderr(void *arg, enum log_level level, struct str line)
 {
     (void)arg;
     (void)level;
-    char text[16400];
-    size_t n = line.len < sizeof text - 1 ? line.len : sizeof text - 1;
+    char text[LOG_LINE_MAX + 1];
+    size_t n = line.len < LOG_LINE_MAX ? line.len : LOG_LINE_MAX;
     memcpy(text, line.data, n);
     text[n] = '\n';
     ssize_t rc = write(STDERR_FILENO, text, n + 1); /* one write: lines of threads do not mix */

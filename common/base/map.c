@@ -20,7 +20,7 @@ enum { SLOT_EMPTY = 0, MAP_FIRST = 8 };
 struct map {
     struct entry *entries;
     size_t used, cap, live; /* entries written, room, not removed */
-    uint32_t *slots;        /* index + 1, SLOT_EMPTY or SLOT_GONE; count is a power of two */
+    uint32_t *slots;        /* index + 1, SLOT_EMPTY or SLOT_GONE; a power of two of them */
     size_t slot_count;
 };
 

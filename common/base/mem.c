@@ -4,7 +4,6 @@
 #include "base/assert.h"
 #include "base/err.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +21,7 @@ void mem_fail_at(uint64_t n)
     atomic_store(&fail_at, n);
 }
 
-int mem_fail_pending(void)
+bool mem_fail_pending(void)
 {
     return atomic_load(&fail_at) != 0;
 }

@@ -7,6 +7,7 @@
 #define BASE_MEM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,7 +37,7 @@ void mem_free(void *p);
 void mem_fail_at(uint64_t n);
 
 /* True when the failure armed by mem_fail_at() has not happened yet: the sweep is over. */
-int mem_fail_pending(void);
+bool mem_fail_pending(void);
 
 /* Bytes charged against a limit; accounts nest, and a charge counts in every parent. */
 struct mem_account {

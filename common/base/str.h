@@ -41,7 +41,7 @@ static inline bool str_eq(struct str a, struct str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-/* Byte order, shorter first: < 0, 0 or > 0. */
+/* Order of the bytes, a prefix before what it begins: < 0, 0 or > 0. */
 int str_cmp(struct str a, struct str b);
 
 /* An empty prefix or suffix always fits. */
@@ -69,9 +69,9 @@ struct str str_head(struct str s, size_t len);
 /* s without blanks, tabs, CR and LF at both ends. */
 struct str str_trim(struct str s);
 
-/* Split at the first `sep`: *head is what is before it, *s what is behind. Returns false, with
- * nothing touched, when *s has no bytes left and ended without separator (data == NULL). Walk:
- * for (struct str rest = text, part; str_cut(&rest, ',', &part);) ... yields "" for "a,,b". */
+/* Split at the first `sep`: *head is what is before it, *s what is behind; without one *head is all
+ * of it, and *s is used up (data NULL). False, with nothing touched, when *s is used up. "a,,b"
+ * gives "a", "" and "b" to: for (struct str rest = text, part; str_cut(&rest, ',', &part);) */
 bool str_cut(struct str *s, char sep, struct str *head);
 
 /* Parse all of s as a decimal number. 0, ERR_PARSE (empty, sign, other bytes) or ERR_LIMIT (too

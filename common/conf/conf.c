@@ -34,7 +34,7 @@ static int bind_row(struct conf *c, const struct conf_section *s, const struct c
                     struct err *err)
 {
     struct bound *b = &c->bound[c->bound_count++];
-    *b = (struct bound){.row = row, .section = s, .field = (char *)s->at + row->offset};
+    *b = (struct bound){.row = row, .field = (char *)s->at + row->offset};
     if (row->flag != NULL && (b->flag = join(c->arena, s->prefix, "", row->flag)) == NULL)
         return ERR_NOMEM;
     if (row->key != NULL && (b->key = join(c->arena, s->path, ".", row->key)) == NULL)
@@ -343,16 +343,6 @@ int conf_apply(struct conf *c, struct err *err)
             return rc;
     }
     return 0;
-}
-
-size_t conf_ignored_count(const struct conf *c)
-{
-    return c->ignored_count;
-}
-
-const char *conf_ignored(const struct conf *c, size_t i)
-{
-    return i < c->ignored_count ? c->ignored[i] : NULL;
 }
 
 void conf_log_ignored(const struct conf *c, const struct log *log)

@@ -103,10 +103,10 @@ struct conf;
  * default that does not parse, or a name that stands twice; ERR_NOMEM. */
 int conf_init(struct conf **out, const struct conf_section *sections, size_t count,
               struct err *err);
-void conf_free(struct conf **c); /* NULL-safe */
+void conf_free(struct conf **c); /* NULL-safe; leaves *c NULL */
 
 /* Read a command line (argv[0] is skipped) and remember it; values are checked here and stored
- * by conf_apply(). ERR_PARSE with a text for the user, ERR_NOMEM. */
+ * by conf_apply(). ERR_PARSE, ERR_LIMIT (a value out of range), ERR_NOMEM; err is for the user. */
 int conf_args(struct conf *c, int argc, const char *const *argv, struct err *err);
 
 /* What the command line asks for beside options. file is NULL without -config.file. */
@@ -119,15 +119,12 @@ bool conf_expands_env(const struct conf *c);
  * been stored then. Hostile texts are safe. */
 int conf_yaml(struct conf *c, struct str text, const char *name, struct err *err);
 
-/* Store what conf_args() remembered, over the YAML, then validate the sections. */
+/* Store what conf_args() remembered, over the YAML, then validate the sections. ERR_NOMEM, or
+ * what a validate returned. */
 int conf_apply(struct conf *c, struct err *err);
 
-/* Flags ("-x") and keys ("a.b") that were given, are known to Pyroscope, and do nothing here.
- */
-size_t conf_ignored_count(const struct conf *c);
-const char *conf_ignored(const struct conf *c, size_t i);
-
-/* One warning that lists them; none without any. log may be NULL. */
+/* One warning that lists the flags ("-x") and keys ("a.b") that were given, are known to Pyroscope,
+ * and do nothing here; none without any. log may be NULL. */
 void conf_log_ignored(const struct conf *c, const struct log *log);
 
 /* All settings in force as YAML, keys sorted, secrets masked. */

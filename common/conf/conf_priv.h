@@ -11,7 +11,6 @@ struct tree_node;
 /* A row at its place. */
 struct bound {
     const struct conf_row *row;
-    const struct conf_section *section;
     const char *flag; /* full name without dash, or NULL */
     const char *key;  /* full path, or NULL */
     void *field;

@@ -83,11 +83,9 @@ int conf_store_seq(struct arena *a, struct conf_list *list, const struct tree_no
     return list_set(a, list, items, count, false);
 }
 
-static int store_u32(uint32_t *field, int rc, bool negative, uint64_t v)
+static int store_u32(uint32_t *field, uint64_t v)
 {
-    if (rc != 0)
-        return rc;
-    if (negative || v > UINT32_MAX)
+    if (v > UINT32_MAX)
         return ERR_LIMIT;
     if (field != NULL)
         *field = (uint32_t)v;
@@ -150,10 +148,10 @@ int conf_store(struct arena *a, const struct conf_row *row, void *field, struct 
 #undef STORE
     case CONF_U32:
         rc = parse_unsigned(text, &v.u);
-        return store_u32(field, rc, false, v.u);
+        return rc != 0 ? rc : store_u32(field, v.u);
     case CONF_MS:
         rc = conf_parse_ms(text, &v.i);
-        return store_u32(field, rc, rc == 0 && v.i < 0, (uint64_t)v.i);
+        return rc != 0 ? rc : v.i < 0 ? ERR_LIMIT : store_u32(field, (uint64_t)v.i);
     case CONF_STR:
     case CONF_LIST:
         return store_text(a, row, field, text, append);

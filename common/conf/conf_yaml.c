@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "conf/peer_flags.h"
 #include "conf/tree.h"
-#include "conf/value.h"
 
 enum { PATH_MAX_LEN = 1024, MAPS_MAX = 1024 };
 

@@ -119,7 +119,7 @@ struct metrics;
 /* An empty registry. The namespace (copied; "" for none) is put in front of names with "_".
  * ERR_INVAL (not a metric name), ERR_NOMEM. */
 int metrics_init(struct metrics **out, const char *ns, struct err *err);
-void metrics_free(struct metrics **m); /* NULL-safe */
+void metrics_free(struct metrics **m); /* NULL-safe; leaves *m NULL */
 
 /* Create the metrics of a table (ends with METRIC_END; must outlive the registry) and store
  * their pointers in the struct at `at`. `fixed` (may be NULL) ends with name NULL; its labels

@@ -1,12 +1,10 @@
-/* metrics/registry_run.c - families, their series, and the lock around making and showing them.
- */
+/* metrics/registry_run.c - families, their series, and the lock around making and showing them. */
 #include "metrics/metrics.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "metrics/text.h"
@@ -59,8 +57,7 @@ struct metrics {
 
 static const struct metric_row overflow_rows[] = {
     {METRIC_COUNTER, 0, "metrics_series_overflows_total", "",
-     "Look-ups of a label set that ended in the series of all others, because the metric has "
-     "as "
+     "Look-ups of a label set that ended in the series of all others, because the metric has as "
      "many as it may have.",
      0, NULL, 0, 0},
     {.kind = METRIC_END},
@@ -107,16 +104,15 @@ int metrics_init(struct metrics **out, const char *ns, struct err *err)
         rc = map_init(&m->by_name);
     if (rc == 0)
         rc = metrics_register(m, overflow_rows, &m->overflows, NULL, err);
-    if (rc != 0) {
+    if (rc != 0) { /* the only cause: the table above is as it must be */
         metrics_free(&m);
-        return err_set(err, rc, "%s", err_text(rc));
+        return err_set(err, rc, "out of memory");
     }
     *out = m;
     return 0;
 }
 
-/* --- families, under the lock
- * ------------------------------------------------------------------ */
+/* --- families, under the lock ------------------------------------------------------------- */
 
 static int full_name(struct metrics *m, const struct metric_row *row, struct str *out)
 {
@@ -199,7 +195,8 @@ static void *new_value(const struct metric_row *row)
         return mem_zalloc(sizeof(struct counter));
     if (row->kind == METRIC_GAUGE)
         return mem_zalloc(sizeof(struct gauge));
-    uint32_t count = row->bounds == NULL ? 11 : row->bound_count;
+    uint32_t count = row->bounds == NULL ? sizeof metric_seconds / sizeof *metric_seconds
+                                         : row->bound_count;
     struct histogram *h = mem_zalloc(sizeof *h + (count + 1) * sizeof h->buckets[0]);
     if (h != NULL) {
         h->bounds = row->bounds == NULL ? metric_seconds : row->bounds;
@@ -339,8 +336,7 @@ int metrics_register(struct metrics *m, const struct metric_row *rows, void *at,
     return rc == ERR_NOMEM ? err_set(err, rc, "out of memory") : rc;
 }
 
-/* --- label sets
- * -------------------------------------------------------------------------------- */
+/* --- label sets --------------------------------------------------------------------------- */
 
 static void *value_at(struct view *v, const struct str *values)
 {
@@ -389,8 +385,7 @@ struct histogram *histogram_at(struct histogram_vec *v, const struct str *values
     return value_at((struct view *)(void *)v, values);
 }
 
-/* --- collectors
- * -------------------------------------------------------------------------------- */
+/* --- collectors --------------------------------------------------------------------------- */
 
 static int add_collector(struct family *f, const struct view *v, metrics_collect_fn fn,
                          void *arg)
@@ -461,8 +456,7 @@ void metrics_collector_remove(struct metrics *m, const void *arg)
     pthread_mutex_unlock(&m->lock);
 }
 
-/* --- exposition
- * -------------------------------------------------------------------------------- */
+/* --- exposition --------------------------------------------------------------------------- */
 
 struct metrics_sink {
     struct buf *out;

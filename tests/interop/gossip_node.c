@@ -128,7 +128,7 @@ static void command(struct node *n, char *line)
         buf_c(&n->out, "\"");
     } else {
         int rc = gossip_cas_from(n->g, key, "test", edit, n);
-        buf_printf(&n->out, "\"%s\"", rc == 0 ? "ok" : err_name(rc));
+        buf_printf(&n->out, "\"%s\"", rc == 0 ? "ok" : err_text(rc));
     }
     answer(n);
 }

@@ -1,3 +1,4 @@
+/* Lists: links keep their order, and removing is harmless whenever it happens. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

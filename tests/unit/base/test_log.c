@@ -30,9 +30,9 @@ static void a_line_is_logfmt(void **state)
     (void)state;
     struct log log = {.sink = keep, .now = fixed, .level = LOG_INFO, .component = "store"};
     log_line(&log, LOG_WARN, "tail cut", LOG_C("file", "a b.log"), LOG_U("bytes", 7),
-             LOG_I("n", -1), LOG_B("ok", true), LOG_F("s", 0.25));
+             LOG_I("n", -1), LOG_B("ok", true));
     assert_string_equal(last, "ts=2023-11-14T22:13:20.123Z level=warn component=store "
-                              "msg=\"tail cut\" file=\"a b.log\" bytes=7 n=-1 ok=true s=0.25");
+                              "msg=\"tail cut\" file=\"a b.log\" bytes=7 n=-1 ok=true");
 }
 
 static void hostile_text_cannot_break_a_line(void **state)
@@ -42,6 +42,17 @@ static void hostile_text_cannot_break_a_line(void **state)
     log_line(&log, LOG_INFO, "x", LOG_C("v", "a\nlevel=error \"q\" \xff"));
     assert_string_equal(last, "level=info msg=x v=\"a\\nlevel=error \\\"q\\\" \\ufffd\"");
     assert_null(strchr(last, '\n'));
+}
+
+/* A reader of lines must not meet half a one. */
+static void a_line_that_is_too_long_is_its_message_alone(void **state)
+{
+    (void)state;
+    static char text[LOG_LINE_MAX];
+    memset(text, 'x', sizeof text);
+    struct log log = {.sink = keep, .level = LOG_INFO};
+    log_line(&log, LOG_INFO, "much", LOG_S("v", str_of(text, sizeof text)));
+    assert_string_equal(last, "much");
 }
 
 static void json_lines_are_objects(void **state)
@@ -104,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_is_logfmt),
         cmocka_unit_test(hostile_text_cannot_break_a_line),
+        cmocka_unit_test(a_line_that_is_too_long_is_its_message_alone),
         cmocka_unit_test(json_lines_are_objects),
         cmocka_unit_test(a_dial_turns_a_logger_and_its_copies),
         cmocka_unit_test(lower_levels_and_no_logger_are_silent),
