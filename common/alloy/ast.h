@@ -13,7 +13,6 @@
 
 #include "alloy/diag.h"
 #include "alloy/token.h"
-#include "base/buf.h"
 #include "base/str.h"
 
 struct arena;

@@ -60,8 +60,7 @@ static size_t count_runes(struct str s)
     return n;
 }
 
-/* The cell that starts at *at; *at goes behind its end mark, which is returned, 0 at the end.
- */
+/* The cell that starts at *at; *at goes behind its end mark, which is returned, 0 at the end. */
 static char next_cell(struct str text, size_t *at, struct cell *c)
 {
     size_t from = *at;
@@ -103,8 +102,7 @@ static void set_width(struct table *t, size_t column, size_t line, size_t end)
         t->cells[t->lines[i] + column].padded = discard ? 0 : width;
 }
 
-/* A column's runs are inside the runs of the column before it, so each can be measured alone.
- */
+/* A column's runs are inside the runs of the column before it, so each can be measured alone. */
 static void measure(struct table *t)
 {
     size_t columns = 0;

@@ -8,7 +8,6 @@
 #ifndef ALLOY_DIAG_H
 #define ALLOY_DIAG_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -71,8 +70,7 @@ void alloy_diags_print(const struct alloy_diags *d, const struct alloy_text *tex
 /* Only "file:line:col: message", one a line, as `fmt` lists them. */
 void alloy_diags_print_short(const struct alloy_diags *d, struct buf *out);
 
-/* One line for a log: the first error, and "(and N more diagnostics)". "no errors" without any.
- */
+/* One line for a log: the first error, and "(and N more diagnostics)". "no errors" without any. */
 void alloy_diags_summary(const struct alloy_diags *d, struct buf *out);
 
 #endif

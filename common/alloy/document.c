@@ -8,8 +8,7 @@
 #include "wire/json.h"
 #include "wire/json_check.h"
 
-/* --- JSON ----------------------------------------------------------------------------------
- */
+/* --- JSON --------------------------------------------------------------------------------- */
 
 /* The text was found good by json_check(), so the reader only has to tell values apart. */
 struct reader {
@@ -269,8 +268,7 @@ int alloy_to_json(const struct alloy_value *v, struct buf *out)
     return put_json(&j, v, 0);
 }
 
-/* --- YAML ----------------------------------------------------------------------------------
- */
+/* --- YAML --------------------------------------------------------------------------------- */
 
 /* What a plain scalar is: a number, a boolean, null, or text. */
 static int yaml_scalar(struct alloy_eval *ev, const struct tree_node *n,

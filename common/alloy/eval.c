@@ -19,8 +19,7 @@ void *alloy_eval_alloc(struct alloy_eval *ev, size_t count, size_t size)
     return arena_calloc(ev->arena, count, size);
 }
 
-/* --- faults --------------------------------------------------------------------------------
- */
+/* --- faults ------------------------------------------------------------------------------- */
 
 struct fault {
     const struct alloy_expr *node;
@@ -101,8 +100,7 @@ static int fail_missing(struct alloy_eval *ev, uint32_t start, uint32_t end, con
     return ERR_PARSE;
 }
 
-/* --- values from pieces --------------------------------------------------------------------
- */
+/* --- values from pieces ------------------------------------------------------------------- */
 
 int alloy_take_string(struct alloy_eval *ev, struct buf *b, struct alloy_value *out)
 {
@@ -129,8 +127,7 @@ int alloy_make_secret(struct alloy_eval *ev, struct str text, struct alloy_value
     return 0;
 }
 
-/* --- the walk ------------------------------------------------------------------------------
- */
+/* --- the walk ----------------------------------------------------------------------------- */
 
 static int eval_array(struct alloy_eval *ev, const struct alloy_expr *e,
                       struct alloy_value *out)

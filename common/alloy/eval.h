@@ -7,8 +7,7 @@
  * json_path, file.path_join, constants.*, and the old names env, concat, format and so on.
  *
  * Time and memory are bounded by the arena's account: what no longer fits is a diagnostic.
- * Pure: the environment is a function. One owner thread. Tests: tests/unit/alloy/test_eval.c.
- */
+ * Pure: the environment is a function. One owner thread. Tests: tests/unit/alloy/test_eval.c. */
 #ifndef ALLOY_EVAL_H
 #define ALLOY_EVAL_H
 
@@ -38,8 +37,7 @@ struct alloy_eval {
 };
 
 /* Evaluate. 0; ERR_PARSE with the reason in diags, or in ev->err when it has no place;
- * ERR_NOMEM.
- */
+ * ERR_NOMEM. */
 int alloy_eval_expr(struct alloy_eval *ev, const struct alloy_expr *e, struct alloy_value *out);
 
 /* What the language itself calls `name`: an object of functions, a function. False: nothing. */
@@ -48,8 +46,7 @@ bool alloy_stdlib_lookup(struct alloy_eval *ev, struct str name, struct alloy_va
 /* True for old names of functions, which Alloy warns about. */
 bool alloy_stdlib_is_deprecated(struct str name);
 
-/* --- errors about values, and conversions, for decoders ------------------------------------
- */
+/* --- errors about values, and conversions, for decoders ----------------------------------- */
 
 /* The way from a value into its parts, innermost last. */
 struct alloy_path {

@@ -1,5 +1,4 @@
-/* alloy/eval_priv.h - between the evaluator, the operators and the functions of the language.
- */
+/* alloy/eval_priv.h - between the evaluator, the operators and the functions of the language. */
 #ifndef ALLOY_EVAL_PRIV_H
 #define ALLOY_EVAL_PRIV_H
 
@@ -14,8 +13,7 @@ struct alloy_call {
 };
 
 /* A function: `params` has one letter an argument: s string, S secret, l list(string), v any
- * value; a final * makes it any number of the letter before it. Arguments are converted first.
- */
+ * value; a final * makes it any number of the letter before it. Arguments are converted first. */
 struct alloy_function {
     const char *name;  /* "string.format" */
     const char *alias; /* old name, "format"; NULL for none */

@@ -139,8 +139,7 @@ static void put_comment_suffix(struct printer *p, uint32_t line, const struct al
         put_blanks(p, run ? WS_RUN : WS_LINE, at_most(lines, BLANK_LINES_MAX));
 }
 
-/* The comments before a word at `next`, or all that are left, then the blanks that were held.
- */
+/* The comments before a word at `next`, or all that are left, then the blanks that were held. */
 static void flush(struct printer *p, struct alloy_pos next, bool end)
 {
     const struct alloy_comment *last = NULL;

@@ -20,8 +20,7 @@ int alloy_format(const struct alloy_text *source, struct alloy_diags *diags, str
 /* Append one expression on its own, without comments. */
 void alloy_format_expr(const struct alloy_file *f, const struct alloy_expr *e, struct buf *out);
 
-/* Append statements without comments; with `redact`, values of secret attributes as "(secret)".
- */
+/* Append statements without comments; with `redact`, values of secret attributes as "(secret)". */
 void alloy_format_body(const struct alloy_file *f, const struct alloy_stmt *body, bool redact,
                        struct buf *out);
 

@@ -1,8 +1,6 @@
 /* alloy/graph.c - from texts to nodes, and their evaluation. References are in refs.c. */
 #include "alloy/graph_priv.h"
 
-#include <stdlib.h>
-
 #include "alloy/decode_priv.h"
 #include "alloy/format.h"
 #include "base/mem.h"
@@ -49,8 +47,7 @@ void graph_error(struct alloy_graph *g, struct alloy_diags *diags, const struct 
                      before, STR_ARG(name), after);
 }
 
-/* --- nodes ---------------------------------------------------------------------------------
- */
+/* --- nodes -------------------------------------------------------------------------------- */
 
 struct loading {
     struct alloy_graph *g;
@@ -221,8 +218,7 @@ static int add_blocks(struct loading *l, struct alloy_file *const *files, size_t
     return 0;
 }
 
-/* --- files ---------------------------------------------------------------------------------
- */
+/* --- files -------------------------------------------------------------------------------- */
 
 /* Alloy refuses what is not UTF-8, by the mark at its start. */
 static bool is_readable(const struct alloy_text *t, struct alloy_diags *diags)
@@ -285,8 +281,7 @@ static int parse_texts(struct alloy_graph *g, const struct alloy_text *texts, si
     return diags->error != 0 ? ERR_NOMEM : diags->errors > errors ? ERR_PARSE : 0;
 }
 
-/* --- evaluation ----------------------------------------------------------------------------
- */
+/* --- evaluation --------------------------------------------------------------------------- */
 
 static bool lookup(void *arg, struct str name, struct alloy_value *out)
 {
@@ -376,8 +371,7 @@ static int evaluate_all(struct alloy_graph *g, struct alloy_diags *diags)
     return failed ? ERR_PARSE : 0;
 }
 
-/* --- the object ----------------------------------------------------------------------------
- */
+/* --- the object --------------------------------------------------------------------------- */
 
 void alloy_graph_free(struct alloy_graph **pg)
 {

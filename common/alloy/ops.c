@@ -1,14 +1,12 @@
 /* alloy/ops.c - literals, operators, and the conversions between strings and numbers. */
 #include "alloy/eval_priv.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 
-/* --- literals ------------------------------------------------------------------------------
- */
+/* --- literals ----------------------------------------------------------------------------- */
 
 /* Decimal text, no sign, as Go's ParseFloat; strtod needs an end. ERR_PARSE, ERR_LIMIT. */
 static int parse_float(struct str s, double *out)
@@ -132,8 +130,7 @@ int alloy_literal(struct alloy_eval *ev, const struct alloy_expr *e, struct allo
     return 0;
 }
 
-/* --- conversions ---------------------------------------------------------------------------
- */
+/* --- conversions -------------------------------------------------------------------------- */
 
 int alloy_to_string(struct alloy_eval *ev, const struct alloy_path *path,
                     const struct alloy_value *value, struct str *out)
@@ -196,8 +193,7 @@ int alloy_to_number(struct alloy_eval *ev, const struct alloy_path *path,
     return alloy_fault_type(ev, path, value, ALLOY_NUMBER);
 }
 
-/* --- operators -----------------------------------------------------------------------------
- */
+/* --- operators ---------------------------------------------------------------------------- */
 
 int alloy_unary(struct alloy_eval *ev, enum alloy_token_kind op, const struct alloy_value *a,
                 struct alloy_value *out)

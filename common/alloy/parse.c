@@ -144,8 +144,7 @@ bool parse_enter(struct parser *p)
     return true;
 }
 
-/* --- statements ----------------------------------------------------------------------------
- */
+/* --- statements --------------------------------------------------------------------------- */
 
 struct block_name {
     struct str name; /* with dots */
@@ -306,8 +305,7 @@ struct alloy_stmt *parse_body(struct parser *p, enum alloy_token_kind until)
     return first;
 }
 
-/* --- files ---------------------------------------------------------------------------------
- */
+/* --- files -------------------------------------------------------------------------------- */
 
 static int find_lines(struct alloy_file *f, struct arena *a)
 {

@@ -6,8 +6,7 @@
 
 enum { PARTS_MAX = 64 };
 
-/* --- names in expressions ------------------------------------------------------------------
- */
+/* --- names in expressions ----------------------------------------------------------------- */
 
 struct walk {
     struct alloy_graph *g;
@@ -19,8 +18,7 @@ struct walk {
     int error;
 };
 
-/* a.b.c: the parts of a chain of accesses down to a name, outermost first; 0 when it is none.
- */
+/* a.b.c: the parts of a chain of accesses down to a name, outermost first; 0 when it is none. */
 static size_t chain_parts(const struct alloy_expr *e, const struct alloy_expr **parts)
 {
     const struct alloy_expr *up[PARTS_MAX];
@@ -148,8 +146,7 @@ static int find_needs(struct walk *w)
     return w->error;
 }
 
-/* --- order and circles ---------------------------------------------------------------------
- */
+/* --- order and circles -------------------------------------------------------------------- */
 
 /* Tarjan's search with a stack of its own: a component is put into the order once all it refers
  * to is there; several at once are a circle. */
@@ -261,8 +258,7 @@ int graph_resolve(struct alloy_graph *g, struct alloy_diags *diags)
     return rc;
 }
 
-/* --- scope ---------------------------------------------------------------------------------
- */
+/* --- scope -------------------------------------------------------------------------------- */
 
 /* A level of names while the scope is put together. */
 struct level {

@@ -11,8 +11,7 @@
 
 enum { NESTED_MAX = 16 };
 
-/* --- durations -----------------------------------------------------------------------------
- */
+/* --- durations ---------------------------------------------------------------------------- */
 
 static int duration_error(struct err *err, const char *what, struct str unit, struct str s)
 {
@@ -123,8 +122,7 @@ int alloy_parse_ms(struct str s, int64_t *out, struct err *err)
     return 0;
 }
 
-/* --- defaults ------------------------------------------------------------------------------
- */
+/* --- defaults ----------------------------------------------------------------------------- */
 
 static void set_default(const struct alloy_row *row, void *field)
 {
@@ -175,8 +173,7 @@ void alloy_schema_defaults(const struct alloy_schema *s, void *at)
     set_defaults(s, at, 0);
 }
 
-/* --- statements ----------------------------------------------------------------------------
- */
+/* --- statements --------------------------------------------------------------------------- */
 
 static bool is_block(enum alloy_kind k)
 {

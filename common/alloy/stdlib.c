@@ -1,8 +1,6 @@
 /* alloy/stdlib.c - the functions and constants of the language: finding and calling them. */
 #include "alloy/eval_priv.h"
 
-#include "base/mem.h"
-
 #if defined(__x86_64__)
 #define ARCH "amd64"
 #elif defined(__aarch64__)
@@ -85,8 +83,7 @@ bool alloy_stdlib_is_deprecated(struct str name)
     return false;
 }
 
-/* --- calls ---------------------------------------------------------------------------------
- */
+/* --- calls -------------------------------------------------------------------------------- */
 
 static int to_strings(struct alloy_eval *ev, const struct alloy_value *v,
                       struct alloy_value *out)

@@ -15,8 +15,7 @@ static int fail_call(struct alloy_call *c, const char *message)
     return alloy_fault(c->ev, NULL, c->callee, "%s", message);
 }
 
-/* --- lists ---------------------------------------------------------------------------------
- */
+/* --- lists -------------------------------------------------------------------------------- */
 
 static int run_concat(struct alloy_call *c, struct alloy_value *out)
 {
@@ -77,8 +76,7 @@ static int run_nonsensitive(struct alloy_call *c, struct alloy_value *out)
     return 0;
 }
 
-/* --- encodings -----------------------------------------------------------------------------
- */
+/* --- encodings ---------------------------------------------------------------------------- */
 
 static int run_from_json(struct alloy_call *c, struct alloy_value *out)
 {
@@ -177,8 +175,7 @@ static int run_url_decode(struct alloy_call *c, struct alloy_value *out)
     return alloy_take_string(c->ev, &b, out);
 }
 
-/* --- paths ---------------------------------------------------------------------------------
- */
+/* --- paths -------------------------------------------------------------------------------- */
 
 /* Take away the last part of a path, unless it is .. or there is none. */
 static bool drop_part(struct buf *b, bool rooted)
@@ -222,8 +219,7 @@ static int run_path_join(struct alloy_call *c, struct alloy_value *out)
     return alloy_take_string(c->ev, &b, out);
 }
 
-/* --- json_path -----------------------------------------------------------------------------
- */
+/* --- json_path ---------------------------------------------------------------------------- */
 
 struct json_step {
     enum { STEP_KEY, STEP_INDEX, STEP_ALL } kind;

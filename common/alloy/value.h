@@ -114,8 +114,7 @@ size_t alloy_fields_sort(struct alloy_field *fields, size_t count);
  * Values nested deeper than ALLOY_DEPTH_MAX are unequal. */
 bool alloy_value_equal(const struct alloy_value *a, const struct alloy_value *b);
 
-/* As it would be written, for pages and logs: secrets as (secret), capsules as capsule("type").
- */
+/* As it would be written, for pages and logs: secrets as (secret), capsules as capsule("type"). */
 void alloy_value_print(const struct alloy_value *v, struct buf *out);
 
 #endif

@@ -1,3 +1,4 @@
+/* app/page_index.c - one table of pages, written as HTML. */
 #include "app/page_index.h"
 
 static const struct {

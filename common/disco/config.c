@@ -1,3 +1,4 @@
+/* disco/config.c - rows and bounds of -dns.*. */
 #include "disco/config.h"
 
 #include "net/addr.h"

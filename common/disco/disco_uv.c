@@ -1,3 +1,4 @@
+/* disco/disco_uv.c - asks the resolver what names.h wants to know, and publishes the outcome. */
 #include "disco/disco_uv.h"
 
 #include "base/clock.h"

@@ -1,3 +1,4 @@
+/* disco/entry.c - entries taken apart, with a reason for what is none. */
 #include "disco/entry.h"
 
 #include <string.h>

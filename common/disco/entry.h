@@ -12,7 +12,6 @@
 #ifndef DISCO_ENTRY_H
 #define DISCO_ENTRY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"

@@ -1,3 +1,4 @@
+/* disco/names.c - the entries, the questions that are out, and the addresses in force. */
 #include "disco/names.h"
 
 #include <stdlib.h>

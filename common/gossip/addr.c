@@ -1,3 +1,4 @@
+/* gossip/addr.c - addresses from and to bytes, texts and net/addr.h. */
 #include "gossip/addr.h"
 
 #include <arpa/inet.h>

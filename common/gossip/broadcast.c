@@ -1,3 +1,4 @@
+/* gossip/broadcast.c - items in tiers by how often they were sent, found by name and by key. */
 #include "gossip/broadcast.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* gossip/config.c - rows and bounds of -memberlist.*. */
 #include "gossip/config.h"
 
 #include "disco/entry.h"

@@ -1,3 +1,4 @@
+/* gossip/core.c - hands events to memberlist, store and joining, and lets them see each other. */
 #include "gossip/core.h"
 
 #include "base/log.h"

@@ -1,3 +1,4 @@
+/* gossip/digest.c - CRC-32 by a table, and MD5. */
 #include "gossip/digest.h"
 
 #include <string.h>

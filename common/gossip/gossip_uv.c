@@ -1,3 +1,4 @@
+/* gossip/gossip_uv.c - the core on its loop: a timer, a transport, calls from other threads. */
 #include "gossip/gossip_uv.h"
 
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* gossip/inbound.c - the peers that are connected, and who has to make room. */
 #include "gossip/inbound.h"
 
 #include <string.h>

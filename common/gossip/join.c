@@ -1,3 +1,4 @@
+/* gossip/join.c - rounds over the seeds, and the pauses between them. */
 #include "gossip/join.h"
 
 #include "base/err.h"

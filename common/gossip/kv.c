@@ -1,3 +1,4 @@
+/* gossip/kv.c - the entries: merging into them, tombstones, expiry. */
 #include "gossip/kv.h"
 
 #include <string.h>

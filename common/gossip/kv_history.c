@@ -1,3 +1,4 @@
+/* gossip/kv_history.c - two rings of rows, bounded in bytes. */
 #include "gossip/kv_history.h"
 
 #include <string.h>

@@ -9,8 +9,7 @@
 #include "base/err.h"
 #include "kv.pb.h"
 
-/* --- writing ---------------------------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------------------------ */
 
 static bool write_bytes(pb_ostream_t *s, const pb_byte_t *bytes, size_t count)
 {
@@ -45,8 +44,7 @@ void kv_pair_put(struct buf *out, const struct kv_pair *p)
     (void)pb_encode(&s, KeyValuePair_fields, &m); /* it fails only with *out, which remembers */
 }
 
-/* --- reading ---------------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------------------ */
 
 /* The rest of the message. All of nanopb's substreams share it. */
 struct source {
@@ -99,8 +97,7 @@ int kv_pair_get(struct kv_pair *p, struct str bytes)
     return 0;
 }
 
-/* --- framed ----------------------------------------------------------------------------------
- */
+/* --- framed ------------------------------------------------------------------------------- */
 
 void kv_pair_put_framed(struct buf *out, const struct kv_pair *p)
 {

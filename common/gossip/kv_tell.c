@@ -1,3 +1,4 @@
+/* gossip/kv_tell.c - what of the store waits to be told, as messages. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "gossip/kv_history.h"

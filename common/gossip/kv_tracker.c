@@ -1,3 +1,4 @@
+/* gossip/kv_tracker.c - publishes beacons and times those of others. */
 #include "gossip/kv_tracker.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* gossip/kv_tracker_value.c - the beacons' value: its protobuf form, its merge, its codec. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* gossip/kv_watch.c - tells watchers of a key that it changed. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "gossip/kv_priv.h"

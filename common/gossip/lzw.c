@@ -1,3 +1,4 @@
+/* gossip/lzw.c - an encoder over a hash of codes, and a decoder over their prefixes. */
 #include "gossip/lzw.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* gossip/memberlist.c - the machine as a whole: its parts, its clock, its outbox. */
 #include "gossip/memberlist.h"
 
 #include <string.h>

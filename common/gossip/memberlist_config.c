@@ -1,3 +1,4 @@
+/* gossip/memberlist_config.c - sets of settings: memberlist's own, dskit's, Alertmanager's. */
 #include "gossip/memberlist.h"
 
 /* Ten times the largest cluster that this was measured with. A table of that many, with the longest

@@ -1,3 +1,4 @@
+/* gossip/memberlist_diag.c - log lines about peers that do not behave as members. */
 #include "base/log.h"
 #include "gossip/memberlist_priv.h"
 

@@ -1,3 +1,4 @@
+/* gossip/memberlist_packet.c - what goes into a packet that is sent, what is in one that came. */
 #include "gossip/digest.h"
 #include "gossip/memberlist_priv.h"
 #include "gossip/messages.h"

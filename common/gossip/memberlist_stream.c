@@ -1,3 +1,4 @@
+/* gossip/memberlist_stream.c - streams: push/pull, user messages and fallback pings. */
 #include <string.h>
 
 #include "base/err.h"

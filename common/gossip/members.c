@@ -1,3 +1,4 @@
+/* gossip/members.c - the table of nodes, and what alive, suspect and dead do to it. */
 #include "gossip/members_priv.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* gossip/members_suspicion.c - how long a suspect has (Lifeguard), and who died of it. */
 #include <math.h>
 
 #include "base/err.h"

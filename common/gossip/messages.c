@@ -1,3 +1,4 @@
+/* gossip/messages.c - the tables of fields, and the two walks over them. */
 #include "gossip/messages.h"
 
 #include <stddef.h>

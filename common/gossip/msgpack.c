@@ -1,3 +1,4 @@
+/* gossip/msgpack.c - one writer and one reader a type. */
 #include "gossip/msgpack.h"
 
 #include "base/err.h"

@@ -1,3 +1,4 @@
+/* gossip/packet.c - layers taken off and put on. */
 #include "gossip/packet.h"
 
 #include <string.h>

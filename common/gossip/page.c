@@ -1,3 +1,4 @@
+/* gossip/page.c - the cluster and its values, written out. */
 #include "gossip/page.h"
 
 #include "base/err.h"

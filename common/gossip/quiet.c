@@ -1,3 +1,4 @@
+/* gossip/quiet.c - a small table of who was spoken of, and when. */
 #include "gossip/quiet.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* gossip/seeds_uv.c - the entries of the join list, and the guess at our own address. */
 #include "gossip/seeds_uv.h"
 
 #include <arpa/inet.h>

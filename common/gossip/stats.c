@@ -1,3 +1,4 @@
+/* gossip/stats.c - the table of metrics, and the copy into them. */
 #include "gossip/stats.h"
 
 #include "base/mem.h"

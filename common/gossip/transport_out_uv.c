@@ -1,7 +1,6 @@
 /* gossip/transport_out_uv.c - packets that go out: each waits for one of a few places. */
 #include <string.h>
 
-#include "base/mem.h"
 #include "gossip/digest.h"
 #include "gossip/transport_uv_priv.h"
 #include "net/loop.h"

@@ -1,3 +1,4 @@
+/* gossip/transport_uv.c - connections that we open, and what both directions share. */
 #include "gossip/transport_uv.h"
 
 #include <stdio.h>

@@ -266,8 +266,8 @@ static void read_fields(const struct http_call *call, struct http_field *fields)
     }
 }
 
-/* 301, 302 and 303 make a GET of a POST: what answers that, a login page say, has not got our body.
- */
+/* 301, 302 and 303 make a GET of a POST: what answers that, a login page say, has not got our
+ * body. */
 static bool has_lost_its_body(const struct http_call *call)
 {
     char *method = NULL;

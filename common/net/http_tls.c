@@ -5,7 +5,6 @@
 #include <gnutls/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"

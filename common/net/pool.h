@@ -6,7 +6,6 @@
 #ifndef NET_POOL_H
 #define NET_POOL_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "net/loop.h"

@@ -1,5 +1,5 @@
-/* net/sock_run.c - TCP's options of Linux, apart from the rest because libuv brings netinet/tcp.h,
- * whose struct tcp_info is older than the kernel's and cannot be included beside it. */
+/* net/sock_run.c - TCP's options of Linux, apart from the rest because libuv brings
+ * <netinet/tcp.h>, whose struct tcp_info is older than the kernel's and cannot stand beside it. */
 #include "net/sock_priv.h"
 
 #include <linux/tcp.h>

@@ -1,7 +1,6 @@
 /* net/tls_config.c - Go's names of versions and cipher suites, in mbedTLS's numbers. */
 #include <mbedtls/ssl_ciphersuites.h>
 #include <mbedtls/version.h>
-#include <string.h>
 
 #include "net/tls_priv.h"
 

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/mem.h"
 #include "net/addr.h"
 #include "net/tls_priv.h"

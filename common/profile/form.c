@@ -50,8 +50,7 @@ static uint64_t uv_long(struct reader *r, const char *what)
 enum { QUICK_UV = 8 };
 
 /* A uv of 2 to 8 bytes, where 8 can be read: the end is the clear high bit, then the gaps
- * between groups of 7 bits are closed, without a loop. NULL: longer, or not the shortest form.
- */
+ * between groups of 7 bits are closed, without a loop. NULL: longer, or not the shortest form. */
 static inline const uint8_t *uv_wide(const uint8_t *p, uint64_t *out)
 {
     uint64_t w;

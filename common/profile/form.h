@@ -97,8 +97,7 @@ struct form_pair {
     struct str name, value;
 };
 
-/* A column of member values as it stands in the form: kind 0 values, kind 1 factor of member 0.
- */
+/* A column of member values as it stands in the form: kind 0 values, kind 1 factor of member 0. */
 struct form_column {
     bool proportional;
     uint64_t factor;  /* when proportional */
@@ -128,8 +127,7 @@ struct form_profile {
         spans; /* raw, empty without spans: uv d, d x (u64, 16 B), samples x uv index + 1 */
 };
 
-/* A form that was read and checked as a whole. Everything borrows from the bytes or the arena.
- */
+/* A form that was read and checked as a whole. Everything borrows from the bytes or the arena. */
 struct form {
     const struct form_lane *lanes;
     uint32_t lane_count;
@@ -178,8 +176,7 @@ struct form_writer;
 /* A writer whose tables live in `a`. ERR_NOMEM. */
 int form_begin(struct form_writer **out, struct arena *a);
 
-/* What is about to be added, so that tables need not grow step by step; a hint, cut to a bound.
- */
+/* What is about to be added, so that tables need not grow step by step; a hint, cut to a bound. */
 struct form_hint {
     uint32_t strings, functions, locations, lines, nodes, rows;
 };
@@ -192,8 +189,7 @@ int form_expect(struct form_writer *w, const struct form_hint *more);
 int form_add_string(struct form_writer *w, struct str s, uint32_t *id);
 int form_add_mapping(struct form_writer *w, const struct form_mapping *m, uint32_t *id);
 int form_add_function(struct form_writer *w, const struct form_function *f, uint32_t *id);
-/* Lines innermost first, at most FORM_LINES_MAX; first_line and line_count of *l are ignored.
- */
+/* Lines innermost first, at most FORM_LINES_MAX; first_line and line_count of *l are ignored. */
 int form_add_location(struct form_writer *w, const struct form_location *l,
                       const struct form_line *lines, uint32_t count, uint32_t *id);
 /* The instance strings are borrowed until form_finish. */

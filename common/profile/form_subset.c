@@ -1,5 +1,4 @@
-/* A smaller form: keep some profiles and only the symbols that they reach, in the same order.
- */
+/* A smaller form: keep some profiles and only the symbols that they reach, in the same order. */
 #include "profile/form.h"
 
 #include "base/assert.h"

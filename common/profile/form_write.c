@@ -273,8 +273,7 @@ int form_add_lane(struct form_writer *w, const uint8_t writer[FORM_WRITER_SIZE],
     return 0;
 }
 
-/* --- stacks
- * --------------------------------------------------------------------------------------- */
+/* --- stacks ------------------------------------------------------------------------------- */
 
 int form_grow_nodes(struct form_writer *w, uint32_t more)
 {
@@ -414,8 +413,7 @@ int form_add_stack(struct form_writer *w, const uint32_t *locations, uint32_t co
     return 0;
 }
 
-/* --- profiles
- * --------------------------------------------------------------------------------- */
+/* --- profiles ----------------------------------------------------------------------------- */
 
 int form_begin_profile(struct form_writer *w, const struct form_profile *p)
 {

@@ -70,8 +70,7 @@ static int make_families(const struct pprof *p, struct arena *a, struct families
     return 0;
 }
 
-/* --- labels of the request
- * ------------------------------------------------------------------------ */
+/* --- labels of the request ---------------------------------------------------------------- */
 
 /* Sorted, without empty values, with a service name, without what a session adds. */
 static int prepare_labels(const struct ingest *in, const struct label *from, size_t count,
@@ -98,8 +97,7 @@ static int prepare_labels(const struct ingest *in, const struct label *from, siz
     return 0;
 }
 
-/* --- writing
- * -------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------ */
 
 struct writing {
     struct ingest *in;

@@ -38,8 +38,7 @@ void ingest_label_default(struct label *labels, size_t *count, struct str name,
     labels[(*count)++] = (struct label){name, value};
 }
 
-/* --- the name: app{key=value,...}
- * ----------------------------------------------------------------- */
+/* --- the name: app{key=value,...} --------------------------------------------------------- */
 
 static bool is_word(char c)
 {
@@ -64,8 +63,7 @@ static bool is_app_name(struct str s)
 }
 
 /* The next pair; false at the end. A key goes up to =, whatever else is in it, and } in its
- * place ends everything; a value goes up to , or }, and without either the pair does not count.
- */
+ * place ends everything; a value goes up to , or }, and without either the pair does not count. */
 static bool next_pair(struct str *rest, struct str *key, struct str *value)
 {
     size_t eq = str_find(*rest, '='), brace = str_find(*rest, '}');
@@ -118,8 +116,7 @@ static int read_name(struct str name, struct arena *a, struct ingest_request *ou
     return 0;
 }
 
-/* --- the format
- * ----------------------------------------------------------------------------------- */
+/* --- the format --------------------------------------------------------------------------- */
 
 /* The first rule that matches, in Pyroscope's order. */
 static enum ingest_format choose_format(struct str format, struct str content_type)
@@ -158,8 +155,7 @@ int ingest_request_open(const struct ingest_query *q, int64_t now_ns, struct are
     return read_name(q->name, a, out, err);
 }
 
-/* --- the body
- * ------------------------------------------------------------------------------------- */
+/* --- the body ----------------------------------------------------------------------------- */
 
 static int take_form(struct ingest *in, const struct ingest_request *r, struct str body,
                      struct buf *unpacked, struct ingest_result *out, struct err *err)

@@ -19,8 +19,7 @@ struct config {
     size_t count;
 };
 
-/* --- sample_type_config: {"type": {"display-name": "...", ...}, ...}
- * ------------------------------ */
+/* --- sample_type_config: {"type": {"display-name": "...", ...}, ...} ---------------------- */
 
 static char peek(struct str *in)
 {
@@ -134,8 +133,7 @@ static bool has_type(const struct config *c, struct str type)
     return false;
 }
 
-/* --- rewriting
- * ------------------------------------------------------------------------------------ */
+/* --- rewriting ---------------------------------------------------------------------------- */
 
 static struct str string_at(const struct pprof *p, uint32_t i)
 {
@@ -211,8 +209,7 @@ static int rewrite(struct pprof *p, const struct ingest_request *r, const struct
     return rc;
 }
 
-/* --- the series' labels
- * --------------------------------------------------------------------------- */
+/* --- the series' labels ------------------------------------------------------------------- */
 
 /* The name under which a sample type decides the metric. */
 static struct str display_of(struct str type, const struct config *c, bool has_config)

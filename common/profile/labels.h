@@ -79,8 +79,7 @@ int labels_of_series(const struct form_pair *pairs, size_t pair_count,
 /* Matches [a-zA-Z_][a-zA-Z0-9_]*: what a client that did not ask for UTF-8 names may see. */
 bool label_name_is_legacy(struct str name);
 
-/* A profile type: name:sample_type:sample_unit:period_type:period_unit[:delta]. Parts borrow.
- */
+/* A profile type: name:sample_type:sample_unit:period_type:period_unit[:delta]. Parts borrow. */
 struct profile_type {
     struct str name, sample_type, sample_unit, period_type, period_unit;
 };

@@ -87,8 +87,7 @@ static int broken(struct decoder *d, const uint8_t *at, const char *what)
     return err_set(d->err, ERR_PARSE, "pprof: %s at offset %zu", what, (size_t)(at - d->start));
 }
 
-/* --- varints and fields
- * --------------------------------------------------------------------------- */
+/* --- varints and fields ------------------------------------------------------------------- */
 
 static const uint8_t *varint_long(const uint8_t *p, const uint8_t *end, uint64_t *out)
 {
@@ -265,8 +264,7 @@ static inline uint32_t index_of(uint64_t v)
     return v < PPROF_NONE ? (uint32_t)v : PPROF_NONE;
 }
 
-/* --- ids
- * ------------------------------------------------------------------------------------------ */
+/* --- ids ---------------------------------------------------------------------------------- */
 
 static uint64_t hash_id(uint64_t id)
 {
@@ -343,8 +341,7 @@ static int ids_make(struct ids *ids, const void *rows, size_t stride, uint32_t c
     return 0;
 }
 
-/* --- counting
- * ------------------------------------------------------------------------------------- */
+/* --- counting ----------------------------------------------------------------------------- */
 
 static void count_sample(struct decoder *d, const uint8_t *p, const uint8_t *end)
 {
@@ -433,8 +430,7 @@ static int make_tables(struct decoder *d)
     return 0;
 }
 
-/* --- what samples refer to
- * ------------------------------------------------------------------------ */
+/* --- what samples refer to ---------------------------------------------------------------- */
 
 /* Reads a field of a nested message into *f: number 0 when it is none of ours. A known number
  * with another wire type is an unknown field, as protobuf has it. */
@@ -718,8 +714,7 @@ static int resolve(struct decoder *d, unsigned flags)
     return 0;
 }
 
-/* --- samples
- * -------------------------------------------------------------------------------------- */
+/* --- samples ------------------------------------------------------------------------------ */
 
 /* The frame of a location id, whatever ids there are. */
 static uint32_t odd_frame(struct decoder *d, uint64_t id)

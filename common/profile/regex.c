@@ -75,8 +75,7 @@ static int compare(const void *a, const void *b)
     return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-/* Fill re->literals from `p`. False: not plain. There is room for every literal and byte of p.
- */
+/* Fill re->literals from `p`. False: not plain. There is room for every literal and byte of p. */
 static bool take_plain(struct regex *re, struct str p)
 {
     size_t used = 0;

@@ -4,8 +4,6 @@
 
 #include "profile/tree.h"
 
-#include <stdbool.h>
-
 /* Parents come before their children. */
 struct tree_node {
     uint32_t parent, name;

@@ -1,10 +1,8 @@
-/* The checks in the order in which Pyroscope makes them, so that the first reason is the same.
- */
+/* The checks in the order in which Pyroscope makes them, so that the first reason is the same. */
 #include "profile/validate.h"
 
 #include <inttypes.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
 #include "profile/labels.h"
 #include "profile/pprof.h"
@@ -37,8 +35,7 @@ struct profile_limits profile_limits_default(void)
     };
 }
 
-/* --- profiles
- * ------------------------------------------------------------------------------------- */
+/* --- profiles ----------------------------------------------------------------------------- */
 
 static int check_time(struct pprof *p, const struct profile_limits *l, int64_t now_ns,
                       enum discard *reason, struct err *err)
@@ -188,8 +185,7 @@ int profile_validate(struct pprof *p, const struct profile_limits *limits, int64
     return rc;
 }
 
-/* --- labels
- * --------------------------------------------------------------------------------------- */
+/* --- labels ------------------------------------------------------------------------------- */
 
 /* At most this much of a label stands in a message. */
 enum { SHOWN_BYTES = 64 };

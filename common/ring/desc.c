@@ -233,8 +233,7 @@ const char *ring_state_name(int32_t state)
 
 bool ring_instance_is_alive(const struct ring_instance *in, int64_t timeout_ms, int64_t now_ms)
 {
-    /* Any int64 may stand in timestamp_s: compare in seconds first so that nothing overflows.
-     */
+    /* Any int64 may stand in timestamp_s: compare in seconds first so that nothing overflows. */
     if (in->timestamp_s > now_ms / 1000)
         return true;
     if (in->timestamp_s < now_ms / 1000 - timeout_ms / 1000 - 2)

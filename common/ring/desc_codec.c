@@ -1,5 +1,4 @@
-/* ring/desc_codec.c - a ring on the wire and as JSON. Field numbers: grafana/dskit ring.proto.
- */
+/* ring/desc_codec.c - a ring on the wire and as JSON. Field numbers: grafana/dskit ring.proto. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -147,8 +146,7 @@ static int read_field(struct ring_instance *in, uint32_t *cap, const struct pb_f
     return 0;
 }
 
-/* One pair of the map `ingesters`; *in borrows its texts and owns its arrays, also on failure.
- */
+/* One pair of the map `ingesters`; *in borrows its texts and owns its arrays, also on failure. */
 static int read_entry(struct ring_instance *in, struct str bytes)
 {
     struct pb_reader r = pb_reader(bytes);
@@ -319,8 +317,7 @@ void ring_desc_encode(const struct ring_desc *d, struct buf *out)
     }
 }
 
-/* --- the codec of the key-value store
- * ---------------------------------------------------------- */
+/* --- the codec of the key-value store ----------------------------------------------------- */
 
 static int codec_decode(void **value, struct str bytes, struct err *err)
 {

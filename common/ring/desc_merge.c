@@ -120,8 +120,7 @@ static int by_token_and_owner(const void *a, const void *b)
     return (x->owner > y->owner) - (x->owner < y->owner);
 }
 
-/* Of claims to one token: one who is not LEAVING, then the lower id (members are sorted by it).
- */
+/* Of claims to one token: one who is not LEAVING, then the lower id (members are sorted by it). */
 static uint32_t winner(const struct ring_desc *d, const struct claim *claims, size_t count)
 {
     for (size_t i = 0; i < count; i++)

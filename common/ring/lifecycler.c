@@ -77,8 +77,7 @@ void lifecycler_free(struct lifecycler **l)
     *l = NULL;
 }
 
-/* --- time ------------------------------------------------------------------------------------
- */
+/* --- time --------------------------------------------------------------------------------- */
 
 static enum task next_task(const struct lifecycler *l, mono_ms now)
 {
@@ -136,8 +135,7 @@ mono_ms lifecycler_due(const struct lifecycler *l)
     return due < l->retry_at ? l->retry_at : due;
 }
 
-/* --- edits -----------------------------------------------------------------------------------
- */
+/* --- edits -------------------------------------------------------------------------------- */
 
 /* Put `next` into the ring. Its timestamp is later than that of the entry it replaces, or of our
  * tombstone. */
@@ -374,8 +372,7 @@ void lifecycler_edited(struct lifecycler *l, mono_ms now, int rc)
     l->beat_at = next_beat(l, now);
 }
 
-/* --- events and answers ----------------------------------------------------------------------
- */
+/* --- events and answers ------------------------------------------------------------------- */
 
 void lifecycler_establish(struct lifecycler *l)
 {

@@ -96,8 +96,7 @@ void lifecycler_unestablish(struct lifecycler *l);
 /* Shutting down: LEAVING, with heartbeats, until lifecycler_unregister(). */
 void lifecycler_leave(struct lifecycler *l);
 
-/* The last step: take the entry out (or leave it, as configured). Implies lifecycler_leave().
- */
+/* The last step: take the entry out (or leave it, as configured). Implies lifecycler_leave(). */
 void lifecycler_unregister(struct lifecycler *l);
 
 /* The state that was last stored; RING_PENDING before that. */

@@ -45,8 +45,8 @@ int ring_page_cover(const struct ring *r, uint64_t component, wall_ms now,
 #define RING_NOBODY UINT32_MAX
 
 /* Cut the keys into `count` parts of equal size: owners[i] is the place (ring_at()) of the member
- * that owns most of part i among the tokens of this zone; RING_NOBODY when it has none. ERR_NOMEM.
- */
+ * that owns most of part i among the tokens of this zone; RING_NOBODY when it has none.
+ * ERR_NOMEM. */
 int ring_page_owners(const struct ring *r, struct str zone, uint32_t *owners, size_t count);
 
 #endif

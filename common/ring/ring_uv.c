@@ -17,8 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* --- the view
- * ----------------------------------------------------------------------------------- */
+/* --- the view ----------------------------------------------------------------------------- */
 
 struct ring_watch {
     struct ring_watch_config c;
@@ -162,8 +161,7 @@ int ring_watch_addresses(struct ring_watch *w, struct arena *arena, struct str *
     return 0;
 }
 
-/* --- the life
- * ----------------------------------------------------------------------------------- */
+/* --- the life ----------------------------------------------------------------------------- */
 
 struct ring_life {
     struct ring_life_config c;

@@ -1,8 +1,6 @@
 /* ring/roster.c - the records of disks and their merge. */
 #include "ring/roster.h"
 
-#include <stdlib.h>
-
 #include "base/mem.h"
 #include "wire/hash.h"
 #include "wire/pb.h"

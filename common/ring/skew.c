@@ -1,3 +1,4 @@
+/* ring/skew.c - one clock a member, and the rule for calling it wrong. */
 #include "ring/skew.h"
 
 #include <stdbool.h>

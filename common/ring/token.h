@@ -24,8 +24,7 @@ struct ring_tokens {
 /* Give the memory back; empty afterwards. */
 void ring_tokens_reset(struct ring_tokens *t);
 
-/* *out becomes a sorted copy without repetitions of `count` tokens. ERR_NOMEM, *out untouched.
- */
+/* *out becomes a sorted copy without repetitions of `count` tokens. ERR_NOMEM, *out untouched. */
 int ring_tokens_copy(struct ring_tokens *out, const uint32_t *tokens, uint32_t count);
 
 /* Add `count` random tokens that neither t nor a member of `taken` (may be NULL) has. At most

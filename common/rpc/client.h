@@ -5,9 +5,7 @@
 #ifndef RPC_CLIENT_H
 #define RPC_CLIENT_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "base/err.h"
 #include "base/str.h"

@@ -5,7 +5,6 @@
 #define RPC_TENANT_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "base/err.h"
 #include "base/str.h"

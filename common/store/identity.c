@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "base/mem.h"
 #include "store/wal.h"
 #include "wire/uv.h"
 

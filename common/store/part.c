@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/mem.h"
 
 enum { WAVE = 32 };

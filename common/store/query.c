@@ -2,8 +2,6 @@
  * dense array of sums by node number, then one pass over the nodes. */
 #include "store/query.h"
 
-#include <inttypes.h>
-
 #include "base/mem.h"
 #include "profile/pprof_out.h"
 #include "profile/tree.h"

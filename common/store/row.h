@@ -12,7 +12,6 @@
 #define STORE_ROW_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/buf.h"

@@ -21,7 +21,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "base/time.h"
 #include "profile/form.h"
 #include "ring/dots.h"
 #include "store/io.h"

@@ -7,8 +7,7 @@
  *   json_key(&j, "names");
  *   json_begin_array(&j); json_str(&j, name); json_end_array(&j);
  *   json_end_object(&j);
- * Pure; any thread. Failure is the buffer's sticky error. Tests: tests/unit/wire/test_json.c.
- */
+ * Pure; any thread. Failure is the buffer's sticky error. Tests: tests/unit/wire/test_json.c. */
 #ifndef WIRE_JSON_H
 #define WIRE_JSON_H
 

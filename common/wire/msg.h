@@ -17,7 +17,6 @@
 #ifndef WIRE_MSG_H
 #define WIRE_MSG_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -118,8 +118,7 @@ static bool read_double(const cJSON *item, double *out)
     return true;
 }
 
-/* Of an enum: its number, or that of its name; *known is false for a name that we do not have.
- */
+/* Of an enum: its number, or that of its name; *known is false for a name that we do not have. */
 static bool read_enum(const struct msg_field *f, const cJSON *item, int64_t *out, bool *known)
 {
     if (!cJSON_IsString(item))
@@ -369,8 +368,7 @@ static void write_array(const struct msg_field *f, const void *in, struct json *
     json_end_array(j);
 }
 
-/* True when a singular field stands in the output. *slot is moved to the message, if it is one.
- */
+/* True when a singular field stands in the output. *slot is moved to the message, if it is one. */
 static bool is_set(const struct msg_field *f, const void *in, const void **slot)
 {
     if (f->kind == MSG_MESSAGE) {

@@ -13,7 +13,6 @@
 #ifndef WIRE_PB_H
 #define WIRE_PB_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

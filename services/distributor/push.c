@@ -82,8 +82,7 @@ struct buf *push_buffer(struct push *push)
     return &u->bytes;
 }
 
-/* --- filling, on the pool
- * -------------------------------------------------------------------------- */
+/* --- filling, on the pool ----------------------------------------------------------------- */
 
 static void refuse(struct push *push, size_t index, int code, const char *text)
 {
@@ -147,8 +146,7 @@ struct ingest push_ingest(struct push *push)
                            .now_ns = push->owner->now_ns()};
 }
 
-/* Unpack when it is gzip; the bytes live as long as the push, since the form borrows from them.
- */
+/* Unpack when it is gzip; the bytes live as long as the push, since the form borrows from them. */
 static int unpack(struct push *push, struct str *raw, enum discard *reason, struct err *err)
 {
     uint64_t max = push->owner->limits.profile_size_bytes;
@@ -225,8 +223,7 @@ static void run_fill(void *arg)
     }
 }
 
-/* --- the end, on the loop
- * --------------------------------------------------------------------------- */
+/* --- the end, on the loop ----------------------------------------------------------------- */
 
 static void answer(struct push *push, int code, const char *message)
 {
@@ -291,9 +288,7 @@ int push_start(struct pusher *p, struct http_req *req, struct str tenant, push_f
     return 0;
 }
 
-/* --- Push
- * -------------------------------------------------------------------------------------------
- */
+/* --- Push --------------------------------------------------------------------------------- */
 
 static void fill_push(void *arg, struct push *push)
 {

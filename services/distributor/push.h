@@ -12,7 +12,6 @@
 #include "base/arenas.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "base/time.h"
 #include "metrics/metrics.h"
 #include "profile/ingest.h"
 #include "rpc/connect.h"
@@ -57,8 +56,7 @@ void pusher_reset(struct pusher *p);
 /* Register /ingest and /pyroscope/ingest. */
 int ingest_register(struct pusher *p, struct http_server *http, struct err *err);
 
-/* --- what both routes share
- * ----------------------------------------------------------------------- */
+/* --- what both routes share --------------------------------------------------------------- */
 
 struct push;
 

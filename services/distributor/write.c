@@ -143,8 +143,7 @@ static void flight_end(struct writer *w, const char *addr, uint64_t bytes)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
-/* --- making a write
- * ------------------------------------------------------------------------------ */
+/* --- making a write ----------------------------------------------------------------------- */
 
 /* One replica that a shard is sent to. */
 struct target {
@@ -387,8 +386,7 @@ int write_init(struct write **out, struct writer *w, struct str tenant,
     return 0;
 }
 
-/* --- sending
- * ------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------ */
 
 static void finish(struct write *w, int code, const char *message)
 {

@@ -80,8 +80,7 @@ static int call_site(struct asked *q, const struct types_v1_stack_trace_selector
     return 0;
 }
 
-/* --- SelectMergeStacktraces
- * --------------------------------------------------------------------- */
+/* --- SelectMergeStacktraces --------------------------------------------------------------- */
 
 static int run_tree(struct query *plan, struct mem_account *account, const _Atomic(bool) *stop,
                     struct buf *out, struct err *err)
@@ -108,8 +107,7 @@ static int ask_stacktraces(struct asked *q, struct str query, struct err *err)
     return rc != 0 ? rc : select_series(q, &r.label_selector, 1, err);
 }
 
-/* --- SelectMergeProfile
- * ------------------------------------------------------------------------- */
+/* --- SelectMergeProfile ------------------------------------------------------------------- */
 
 static int run_pprof(struct query *plan, struct str type, struct mem_account *account,
                      const _Atomic(bool) *stop, struct buf *out, struct err *err)
@@ -141,8 +139,7 @@ static int ask_profile(struct asked *q, struct str query, struct err *err)
     return rc != 0 ? rc : select_series(q, &r.label_selector, 1, err);
 }
 
-/* --- SelectSeries
- * ------------------------------------------------------------------------------- */
+/* --- SelectSeries ------------------------------------------------------------------------- */
 
 struct points {
     struct series_set *set;
@@ -212,8 +209,7 @@ static int ask_series(struct asked *q, struct str query,
     return rc != 0 ? rc : select_series(q, &r->label_selector, 1, err);
 }
 
-/* --- Count
- * -------------------------------------------------------------------------------------- */
+/* --- Count -------------------------------------------------------------------------------- */
 
 enum method { STACKTRACES, PROFILE, SERIES, UNKNOWN };
 
@@ -278,8 +274,7 @@ int answer_count(const struct view *v, struct str method, struct str query,
     return rc;
 }
 
-/* --- Names
- * -------------------------------------------------------------------------------------- */
+/* --- Names -------------------------------------------------------------------------------- */
 
 static int names_types(const struct view *v, struct asked *q, struct str query, struct buf *out,
                        struct err *err)
@@ -411,8 +406,7 @@ int answer_names(const struct view *v, struct str method, struct str query, stru
     return rc;
 }
 
-/* --- Keys
- * --------------------------------------------------------------------------------------- */
+/* --- Keys --------------------------------------------------------------------------------- */
 
 struct keys {
     struct buf *out;

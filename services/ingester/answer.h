@@ -29,8 +29,7 @@ struct answer_size {
  * SelectMergeStacktraces and SelectMergeSpanProfile, a pprof for SelectMergeProfile, a partial
  * series set (profile/series.h) for SelectSeries. *stop (may be NULL) ends it early.
  * ERR_MOVED (the view lacks a dot of include), ERR_LIMIT, ERR_INVAL, ERR_PARSE,
- * ERR_UNIMPLEMENTED (method), ERR_CANCELED, ERR_NOMEM, ERR_CORRUPT; `out` is then unspecified.
- */
+ * ERR_UNIMPLEMENTED (method), ERR_CANCELED, ERR_NOMEM, ERR_CORRUPT; `out` is then unspecified. */
 int answer_count(const struct view *v, struct str method, struct str query,
                  const struct vector *include, struct mem_account *account,
                  const _Atomic(bool) *stop, struct buf *out, struct answer_size *size,

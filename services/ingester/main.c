@@ -1,5 +1,4 @@
-/* ingester: owns tokens in the ring, keeps profiles on its disk, answers its share of a query.
- */
+/* ingester: owns tokens in the ring, keeps profiles on its disk, answers its share of a query. */
 #include "membership_run.h"
 #include "metrics.h"
 #include "service.h"
@@ -48,8 +47,7 @@ struct ingester {
     _Atomic(bool) unregistered;
 };
 
-/* --- the disk
- * ------------------------------------------------------------------------------------- */
+/* --- the disk ----------------------------------------------------------------------------- */
 
 static void fresh_disk(uint8_t out[DISK_SIZE])
 {
@@ -184,8 +182,7 @@ static int open_store(struct ingester *g, struct err *err)
     return rc == 0 ? 0 : err_set(err, rc, "%s/instance: %s", g->dir, err_text(rc));
 }
 
-/* --- membership
- * ------------------------------------------------------------------------------------ */
+/* --- membership --------------------------------------------------------------------------- */
 
 static int sync_roster(void *arg, struct str roster)
 {
@@ -317,8 +314,7 @@ static void on_look(void *arg)
         loop_timer_stop(g->look);
 }
 
-/* --- the role
- * --------------------------------------------------------------------------------------- */
+/* --- the role ----------------------------------------------------------------------------- */
 
 static int name_instance(struct ingester *g, struct err *err)
 {

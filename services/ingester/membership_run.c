@@ -79,8 +79,7 @@ int membership_init(struct membership **out, const struct membership_config *con
     return 0;
 }
 
-/* --- our introductions
- * -------------------------------------------------------------------------- */
+/* --- our introductions -------------------------------------------------------------------- */
 
 static void sent_free(struct sent *s)
 {
@@ -170,8 +169,7 @@ static void send_introduction(struct membership *m, const struct member_action *
     member_failed(m->machine, action->token, loop_now(m->c.loop));
 }
 
-/* --- others' introductions
- * ---------------------------------------------------------------------- */
+/* --- others' introductions ---------------------------------------------------------------- */
 
 static void answer(struct membership *m, const struct member_action *action)
 {
@@ -263,8 +261,7 @@ int membership_register(struct membership *m, struct rpc_server *rpc, struct err
     return rpc_server_add(rpc, &method, 1, err);
 }
 
-/* --- the roster on the disk
- * --------------------------------------------------------------------- */
+/* --- the roster on the disk --------------------------------------------------------------- */
 
 static void run_sync(void *arg)
 {
@@ -302,8 +299,7 @@ static void start_sync(struct membership *m, const struct roster *roster)
         member_synced(m->machine, false, loop_now(m->c.loop));
 }
 
-/* --- the machine
- * -------------------------------------------------------------------------------- */
+/* --- the machine -------------------------------------------------------------------------- */
 
 static void act(struct membership *m, const struct member_action *action)
 {

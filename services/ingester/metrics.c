@@ -87,8 +87,7 @@ struct ingester_metrics {
     struct collected collected[FIGURES];
 };
 
-/* --- looking ---------------------------------------------------------------------------------
- */
+/* --- looking ------------------------------------------------------------------------------ */
 
 static int add_lanes(void *arg, struct str tenant, const struct vector *held,
                      const struct aliases *repeats)
@@ -149,8 +148,7 @@ static void collect_memory(void *arg, struct metrics_sink *sink)
                      (double)atomic_load(&accounts[k]->used));
 }
 
-/* --- registering -----------------------------------------------------------------------------
- */
+/* --- registering -------------------------------------------------------------------------- */
 
 static const struct metric_row counter_rows[] = {
     METRIC_COUNTER_ROW(ingester_counters, profiles, 0, "head_profiles_created_total",

@@ -62,8 +62,7 @@ static void fail(struct rpc_call *call, const struct err *err)
         rpc_fail_err(call, err);
 }
 
-/* --- Append
- * ------------------------------------------------------------------------------------- */
+/* --- Append ------------------------------------------------------------------------------- */
 
 /* On the commit thread: say so, and under which roster. */
 static void on_appended(void *arg, int rc, const struct store_appended *info)
@@ -136,8 +135,7 @@ static void on_append(void *arg, struct rpc_call *call)
         hand_to_pool(s, call, run_append);
 }
 
-/* --- Vector
- * ------------------------------------------------------------------------------------- */
+/* --- Vector ------------------------------------------------------------------------------- */
 
 /* Sub-messages of type Alias, as a repeated bytes field wants them. */
 static int split_aliases(const struct aliases *from, size_t bytes_max, struct arena *a,
@@ -229,8 +227,7 @@ static void on_vector(void *arg, struct rpc_call *call)
         hand_to_pool(arg, call, run_vector);
 }
 
-/* --- Count, Names, Keys
- * ------------------------------------------------------------------------- */
+/* --- Count, Names, Keys ------------------------------------------------------------------- */
 
 /* A view under the name that the caller planned with, or ERR_MOVED. */
 static int view_of(struct service *s, struct str tenant, struct str disk, struct view **out,
@@ -352,8 +349,7 @@ static void on_keys(void *arg, struct rpc_call *call)
         hand_to_pool(arg, call, run_keys);
 }
 
-/* --- table
- * -------------------------------------------------------------------------------------- */
+/* --- table -------------------------------------------------------------------------------- */
 
 #define PATH(name) "/emberring.ingester.v1.IngesterService/" name
 #define INTERNAL   (RPC_NO_TENANT | RPC_INTERNAL_ONLY)

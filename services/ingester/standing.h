@@ -20,8 +20,7 @@ struct standing;
 int standing_init(struct standing **out, struct str instance, struct str domain);
 void standing_free(struct standing **s); /* NULL-safe */
 
-/* The new state of things; the roster (NULL: none yet) is copied. ERR_NOMEM: all is as it was.
- */
+/* The new state of things; the roster (NULL: none yet) is copied. ERR_NOMEM: all is as it was. */
 int standing_set(struct standing *s, struct disk_id disk, const struct roster *roster);
 
 /* Where a disk is in its life, as one word: the last of these that is so. */

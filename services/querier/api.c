@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "net/http_server.h"
 #include "net/pool.h"
-#include "profile/respond.h"
 #include "profile/series.h"
 #include "querier.msg.h"
 #include "rpc/server.h"
@@ -36,8 +35,7 @@ static void job_reset(struct query_job *job)
     fanout_parts_reset(&job->parts);
 }
 
-/* --- merging, on the pool
- * ----------------------------------------------------------------------- */
+/* --- merging, on the pool ----------------------------------------------------------------- */
 
 static int merge(struct query_job *job, struct mem_account *account, struct buf *out,
                  struct err *err)
@@ -77,8 +75,7 @@ static void run_merge(void *arg)
     buf_reset(&out);
 }
 
-/* --- the fan-out's end, on the loop
- * --------------------------------------------------------------- */
+/* --- the fan-out's end, on the loop ------------------------------------------------------- */
 
 static void on_fanout(void *arg, const struct fanout_result *r)
 {
@@ -108,8 +105,7 @@ static void on_fanout(void *arg, const struct fanout_result *r)
     }
 }
 
-/* --- starting
- * ------------------------------------------------------------------------------------ */
+/* --- starting ----------------------------------------------------------------------------- */
 
 static struct query_job *job_new(struct api *api, struct rpc_call *call, enum what what)
 {
@@ -306,8 +302,7 @@ static void on_series(void *arg, struct rpc_call *call)
               series_grid_from(&job->series.grid), r.end);
 }
 
-/* --- metadata
- * ------------------------------------------------------------------------------------ */
+/* --- metadata ----------------------------------------------------------------------------- */
 
 /* The client asked for names beyond the legacy alphabet. */
 static bool takes_utf8(const struct rpc_call *call)
@@ -399,8 +394,7 @@ static void on_unserved(void *arg, struct rpc_call *call)
     rpc_fail(call, RPC_UNIMPLEMENTED, "%s is not served by this version", call->method->path);
 }
 
-/* --- table
- * --------------------------------------------------------------------------------------- */
+/* --- table -------------------------------------------------------------------------------- */
 
 #define PATH(name) "/querier.v1.QuerierService/" name
 #define METHOD(name, req, resp, fn)                                                            \

@@ -6,8 +6,6 @@
 #ifndef QUERIER_API_H
 #define QUERIER_API_H
 
-#include <stdint.h>
-
 #include "app/settings.h"
 #include "base/err.h"
 #include "base/time.h"

@@ -81,8 +81,7 @@ static void note(struct fanout_env *env, struct str instance, bool missed)
     (void)pthread_mutex_unlock(&env->lock);
 }
 
-/* --- a fan-out
- * ---------------------------------------------------------------------------------- */
+/* --- a fan-out ---------------------------------------------------------------------------- */
 
 struct part {
     struct list link;
@@ -181,8 +180,7 @@ static void drop_last_part(struct fanout *f)
     f->part_count--;
 }
 
-/* --- answers
- * ------------------------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------------------------ */
 
 static int take_aliases(const struct ingester_v1_vector_response *r, struct aliases **out)
 {
@@ -323,8 +321,7 @@ static void on_result(void *arg, const struct rpc_result *result)
     pump(f);
 }
 
-/* --- calls
- * -------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------- */
 
 static void put_ask(const struct fanout *f, struct buf *out)
 {
@@ -424,8 +421,7 @@ static void start_call(struct fanout *f, const struct read_action *a)
     (void)readplan_failed(f->plan, a->call, rc, loop_now(f->ask.loop));
 }
 
-/* --- the plan
- * ----------------------------------------------------------------------------------- */
+/* --- the plan ----------------------------------------------------------------------------- */
 
 static void remember_roster(struct fanout *f)
 {

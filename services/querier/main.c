@@ -1,5 +1,4 @@
-/* querier: the query API and the page; asks the ingesters, merges, says whether it is complete.
- */
+/* querier: the query API and the page; asks the ingesters, merges, says whether it is complete. */
 #include "api.h"
 #include "fanout.h"
 #include "forward.h"

@@ -74,8 +74,7 @@ int merge_tree_bytes(const struct str *parts, size_t count, uint64_t max_nodes, 
     return rc != 0 ? rc : buffer_error(out, err);
 }
 
-/* --- profiles
- * ----------------------------------------------------------------------------------- */
+/* --- profiles ----------------------------------------------------------------------------- */
 
 /* `profile` (protobuf) as the answer wants it. */
 static int put_profile(struct str profile, const struct merge_profile_ask *ask, struct buf *out,
@@ -151,8 +150,7 @@ int merge_profile(const struct str *parts, size_t count, const struct merge_prof
     return rc != 0 ? rc : buffer_error(out, err);
 }
 
-/* --- series
- * ------------------------------------------------------------------------------------- */
+/* --- series ------------------------------------------------------------------------------- */
 
 int merge_series_sets(const struct str *parts, size_t count, const struct series_grid *grid,
                       struct mem_account *account, struct series_set **out, struct err *err)
@@ -193,8 +191,7 @@ int merge_series(const struct str *parts, size_t count, const struct merge_serie
     return rc != 0 ? rc : buffer_error(out, err);
 }
 
-/* --- names
- * -------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------- */
 
 /* Sort and drop what is equal. */
 static size_t unique(void *items, size_t count, size_t size,

@@ -1,3 +1,4 @@
+/* querier/page.c - the routes of the page. */
 #include "page.h"
 
 #include "app/page_files_run.h"

@@ -59,8 +59,7 @@ static void fail(struct job *job, int code, const char *message)
     rpc_http_fail(req, rpc_code_plain_status(rpc_code_of_err(code)), "%s", text);
 }
 
-/* --- the answer, on the pool
- * ----------------------------------------------------------------------- */
+/* --- the answer, on the pool -------------------------------------------------------------- */
 
 static int fill_timeline(struct job *job, struct series_set *set, struct arena *a,
                          struct timeline *out)
@@ -162,8 +161,7 @@ static void run_respond(void *arg)
     buf_reset(&out);
 }
 
-/* --- fan-outs, on the loop
- * ---------------------------------------------------------------------------- */
+/* --- fan-outs, on the loop ---------------------------------------------------------------- */
 
 static void on_fanout(void *arg, const struct fanout_result *r)
 {
@@ -258,8 +256,7 @@ static void next_stage(struct job *job)
         fail(job, rc, err.msg);
 }
 
-/* --- the request
- * ------------------------------------------------------------------------------------- */
+/* --- the request -------------------------------------------------------------------------- */
 
 /* The profile type stands where a metric name does: take it out of the selector. */
 static int parse_query(struct job *job, struct str text, struct err *err)

@@ -34,8 +34,7 @@ struct flow_answer {
 void flow_answer(const struct flow_result *r, enum flow_kind kind, bool passthrough,
                  struct flow_answer *out);
 
-/* The answer to a Push of several series: each is judged alone (`all` = add of none at first).
- */
+/* The answer to a Push of several series: each is judged alone (`all` = add of none at first). */
 void flow_answer_add(struct flow_answer *all, const struct flow_answer *one);
 
 #endif

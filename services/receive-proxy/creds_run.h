@@ -28,8 +28,7 @@ void tls_texts_release(struct tls_texts *t); /* NULL-safe */
 /* A TLS block with its files. */
 struct tls_source;
 
-/* Copy the block and read its files. ERR_INVAL names the file that cannot be read, ERR_NOMEM.
- */
+/* Copy the block and read its files. ERR_INVAL names the file that cannot be read, ERR_NOMEM. */
 int tls_source_init(struct tls_source **out, const struct set_tls *s, struct err *err);
 void tls_source_free(struct tls_source **t); /* NULL-safe */
 

@@ -63,8 +63,7 @@ void flow_thread_reset(struct flow_thread *t);
  * there is one), now and from now on, so that requests are answered soon. */
 void flow_thread_hurry(const struct flow_thread *t);
 
-/* Someone who waits on a thread; embed it. `hurry` is called once it was taken out of the list.
- */
+/* Someone who waits on a thread; embed it. `hurry` is called once it was taken out of the list. */
 struct flow_wait {
     struct list link;
     void (*hurry)(void *arg);

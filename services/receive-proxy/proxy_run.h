@@ -15,8 +15,8 @@ struct pipeline;
 struct proxy;
 
 /* How the proxy calls receivers: more connections than within a cluster, since many clients wait
- * for one receiver, and time for handshakes over long ways; attempts have deadlines of their own.
- */
+ * for one receiver, and time for handshakes over long ways; attempts have deadlines of their
+ * own. */
 extern const struct http_client_config proxy_client_config;
 
 /* Everything but the components. ERR_NOMEM, ERR_IO. */

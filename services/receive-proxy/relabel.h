@@ -43,8 +43,7 @@ struct relabel_metrics {
 };
 extern const struct metric_row relabel_metric_rows[];
 
-/* Make a receiver with one reference that passes on to `next` (retained). ERR_INVAL, ERR_NOMEM.
- */
+/* Make a receiver with one reference that passes on to `next` (retained). ERR_INVAL, ERR_NOMEM. */
 int relabel_init(struct receiver **out, const struct set_relabel *settings, struct str id,
                  struct str path, struct flow_list *next, const struct relabel_metrics *metrics,
                  struct err *err);

@@ -12,8 +12,7 @@
  * off.
  *
  * No clock, no thread; all I/O through store/io.h. One owner thread.
- * Tests: tests/unit/receive-proxy/test_seglog.c; fuzz: tests/fuzz/fuzz_receive-proxy_record.c.
- */
+ * Tests: tests/unit/receive-proxy/test_seglog.c; fuzz: tests/fuzz/fuzz_receive-proxy_record.c. */
 #ifndef RECEIVE_PROXY_SEGLOG_H
 #define RECEIVE_PROXY_SEGLOG_H
 

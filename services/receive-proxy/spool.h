@@ -69,8 +69,7 @@ void spool_limit(struct spool *s, uint64_t max_bytes, uint64_t max_age_ms);
  * ERR_NOMEM; ERR_EXIST: the same waits already, in memory. */
 int spool_put(struct spool *s, uint64_t key, wall_ms now, const struct outgoing *o);
 
-/* Make what was put durable. ERR_IO, ERR_NOSPC: it waits all the same, but a crash may lose it.
- */
+/* Make what was put durable. ERR_IO, ERR_NOSPC: it waits all the same, but a crash may lose it. */
 int spool_sync(struct spool *s);
 
 /* True when it is on disk. */

@@ -1,7 +1,7 @@
 /* receive-proxy/write.h - pyroscope.write: takes items and sends each to all its endpoints.
  *
  * Labels are checked and completed (labelset.h), the request is written once (outgoing.h), each
- * endpoint tries as retry.h says (endpoint.h), and what an endpoint did not take in time goes
+ * endpoint tries as retry.h says (endpoint_run.h), and what an endpoint did not take in time goes
  * into the queue (queue_run.h). Tests: tests/unit/receive-proxy/test_write_run.c. */
 #ifndef RECEIVE_PROXY_WRITE_H
 #define RECEIVE_PROXY_WRITE_H
@@ -49,8 +49,7 @@ int write_init(struct receiver **out, const struct set_write *settings, struct s
                struct str path, const struct write_world *world, struct err *err);
 
 /* Begin to send what waits in its queue: when the configuration it belongs to takes over.
- * ERR_NOMEM.
- */
+ * ERR_NOMEM. */
 int write_start(struct receiver *r, struct err *err);
 
 /* The receiver was made by write_init(). */

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "../lib/gossip_world.h"
-#include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "gossip/codec.h"

@@ -85,8 +85,7 @@ static void die(const char *what)
     exit(1);
 }
 
-/* --- a push
- * ------------------------------------------------------------------------------------ */
+/* --- a push ------------------------------------------------------------------------------- */
 
 static void compress_variant(struct variant *v)
 {
@@ -165,8 +164,7 @@ static void next_push(struct load *l, struct buf *out)
     ASSERT(out->error == 0);
 }
 
-/* --- connections
- * ------------------------------------------------------------------------------- */
+/* --- connections -------------------------------------------------------------------------- */
 
 static void watch(struct load *l, struct conn *c, uint32_t events)
 {
@@ -251,8 +249,7 @@ static void receive(struct load *l, struct conn *c)
         die("an answer that is too long");
 }
 
-/* --- figures
- * ----------------------------------------------------------------------------------- */
+/* --- figures ------------------------------------------------------------------------------ */
 
 /* User and system time of a process, in seconds. */
 static double cpu_of(int pid)
@@ -322,8 +319,7 @@ static void print(struct load *l, double seconds, uint64_t acked, const double *
     printf("]}\n");
 }
 
-/* --- the loop
- * ---------------------------------------------------------------------------------- */
+/* --- the loop ----------------------------------------------------------------------------- */
 
 static struct conn *idle_conn(struct load *l)
 {
@@ -402,8 +398,7 @@ static void drive(struct load *l)
     print(l, seconds, acked, cpu);
 }
 
-/* --- main
- * -------------------------------------------------------------------------------------- */
+/* --- main --------------------------------------------------------------------------------- */
 
 static void read_variant(struct load *l, const char *path)
 {

@@ -8,7 +8,6 @@
  *                            stays open. Says how many got 200, waits for the end of its input.
  *   --smoke                  holds a few connections to a sink of its own. */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -20,7 +19,6 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "wire/pb.h"
 

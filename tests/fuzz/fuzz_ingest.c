@@ -1,7 +1,6 @@
 /* Any bytes as a push: as a pprof by Push, then as the parameters and body of /ingest. What is
  * accepted must make a form that can be read; what is refused must leave no profile. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "profile/form.h"

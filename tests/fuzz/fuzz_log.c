@@ -6,7 +6,6 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "profile/tree.h"
 #include "store/replay.h"
 #include "store/row.h"
 #include "store/wal.h"

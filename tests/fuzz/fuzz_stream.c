@@ -5,7 +5,6 @@
 #include <stdint.h>
 
 #include "base/assert.h"
-#include "base/mem.h"
 #include "gossip/core.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

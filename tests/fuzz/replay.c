@@ -1,6 +1,6 @@
 /* tests/fuzz/replay.c - a main() for fuzz targets without libFuzzer: runs each file of the named
- * folders through the target, and with --mutate N also N random mutations of each. Deterministic.
- */
+ * folders through the target, and with --mutate N also N random mutations of each.
+ * Deterministic. */
 #include "base/buf.h"
 #include "base/rng.h"
 

@@ -1,3 +1,4 @@
+/* tests/lib/certs.c - written with mbedTLS. */
 #include "certs.h"
 
 #include <mbedtls/ecp.h>

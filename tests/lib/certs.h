@@ -2,8 +2,6 @@
 #ifndef TESTS_LIB_CERTS_H
 #define TESTS_LIB_CERTS_H
 
-#include <stdint.h>
-
 struct rng;
 
 enum { CERT_PEM_MAX = 2048 };

@@ -1,8 +1,8 @@
+/* tests/lib/gossip_world.c - the event loop of the world, its network and its checks. */
 #include "gossip_world.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/assert.h"
 #include "base/log.h"

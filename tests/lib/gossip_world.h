@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "gossip/core.h"

@@ -3,7 +3,6 @@
 #ifndef TESTS_LIB_MEMDISK_H
 #define TESTS_LIB_MEMDISK_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -20,7 +20,6 @@
 
 #include "../lib/gossip_world.h"
 #include "../unit/gossip/kv_test_codec.h"
-#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "gossip/core.h"

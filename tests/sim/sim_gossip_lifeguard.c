@@ -22,7 +22,6 @@
 
 #include "../lib/gossip_world.h"
 #include "base/assert.h"
-#include "base/mem.h"
 
 enum { NODES = 100, RUN_MS = 120000, SAFE_C = 8 };
 

@@ -83,8 +83,7 @@ static void must(int rc)
     }
 }
 
-/* --- what must hold after every merge --------------------------------------------------------
- */
+/* --- what must hold after every merge ----------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -124,8 +123,7 @@ static void check(struct world *w, const struct ring_desc *d)
         w->broken = "two members share a token";
 }
 
-/* --- the network -----------------------------------------------------------------------------
- */
+/* --- the network -------------------------------------------------------------------------- */
 
 static void send(struct world *w, uint32_t from, uint32_t to, const struct ring_desc *d)
 {
@@ -179,8 +177,7 @@ static void deliver(struct world *w)
     }
 }
 
-/* --- members ---------------------------------------------------------------------------------
- */
+/* --- members ------------------------------------------------------------------------------ */
 
 static void start(struct world *w, uint32_t i)
 {
@@ -283,8 +280,7 @@ static void happen(struct world *w)
         n->cut = !n->cut;
 }
 
-/* --- the end ---------------------------------------------------------------------------------
- */
+/* --- the end ------------------------------------------------------------------------------ */
 
 static bool node_agrees(const struct world *w, const struct node *n, struct buf *text)
 {

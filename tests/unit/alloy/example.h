@@ -8,8 +8,7 @@
 
 #define APPENDABLE "pyroscope.Appendable"
 
-/* --- TLS and HTTP clients ------------------------------------------------------------------
- */
+/* --- TLS and HTTP clients ----------------------------------------------------------------- */
 
 struct ex_tls {
     bool given;
@@ -90,8 +89,7 @@ static const struct alloy_row ex_oauth2_rows[] = {
 static const struct alloy_schema ex_oauth2_schema =
     ALLOY_SCHEMA(ex_oauth2, ex_oauth2_rows, NULL);
 
-/* --- pyroscope.write -----------------------------------------------------------------------
- */
+/* --- pyroscope.write ---------------------------------------------------------------------- */
 
 struct ex_endpoint {
     struct str url, name, bearer_token, bearer_token_file, proxy_url, no_proxy;
@@ -161,8 +159,7 @@ static const struct alloy_row ex_write_rows[] = {
 static const struct alloy_schema ex_write_schema = ALLOY_SCHEMA(ex_write, ex_write_rows, NULL);
 static const struct alloy_export ex_receiver[] = {{"receiver", APPENDABLE}, {NULL, NULL}};
 
-/* --- pyroscope.receive_http ----------------------------------------------------------------
- */
+/* --- pyroscope.receive_http --------------------------------------------------------------- */
 
 struct ex_server_tls {
     bool given;
@@ -221,8 +218,7 @@ static const struct alloy_row ex_receive_rows[] = {
 static const struct alloy_schema ex_receive_schema =
     ALLOY_SCHEMA(ex_receive, ex_receive_rows, NULL);
 
-/* --- pyroscope.relabel and pyroscope.scrape ------------------------------------------------
- */
+/* --- pyroscope.relabel and pyroscope.scrape ----------------------------------------------- */
 
 struct ex_rule {
     struct alloy_strs source_labels;
@@ -328,8 +324,7 @@ static const struct alloy_row ex_scrape_rows[] = {
 static const struct alloy_schema ex_scrape_schema =
     ALLOY_SCHEMA(ex_scrape, ex_scrape_rows, NULL);
 
-/* --- a component whose exports are values --------------------------------------------------
- */
+/* --- a component whose exports are values ------------------------------------------------- */
 
 struct ex_file {
     struct str filename;

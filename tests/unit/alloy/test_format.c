@@ -1,5 +1,4 @@
-/* One layout for every text: that of `alloy fmt`, except where that would change what it says.
- */
+/* One layout for every text: that of `alloy fmt`, except where that would change what it says. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

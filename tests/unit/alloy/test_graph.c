@@ -1,5 +1,4 @@
-/* A configuration becomes components in order, with their arguments, or diagnostics as Alloy's.
- */
+/* A configuration becomes components in order, with their arguments, or diagnostics as Alloy's. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#include "alloy/format.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "diagnostics.h"

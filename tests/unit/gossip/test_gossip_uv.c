@@ -20,7 +20,6 @@
 #include "conf/conf.h"
 #include "gossip/core.h"
 #include "gossip/messages.h"
-#include "gossip/digest.h"
 #include "hex.h"
 #include "kv_test_codec.h"
 #include "metrics/metrics.h"

@@ -12,7 +12,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "gossip/kv.h"
-#include "gossip/kv_pair.h"
 #include "hex.h"
 #include "wire/snappy.h"
 

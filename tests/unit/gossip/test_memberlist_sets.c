@@ -13,7 +13,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "gossip/messages.h"
-#include "gossip/msgpack.h"
 
 static struct rng rng;
 

@@ -11,7 +11,6 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "gossip/digest.h"
 #include "gossip/messages.h"
 #include "hex.h"
 

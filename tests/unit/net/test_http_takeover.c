@@ -7,7 +7,6 @@
 
 #include "net/http_server.h"
 
-#include "base/mem.h"
 #include "raw_http.h"
 
 enum { THREADS = 2, SHORT_MS = 300 };

@@ -1,5 +1,4 @@
-/* From a pushed profile to streams: what is kept, how it is divided, what is refused and why.
- */
+/* From a pushed profile to streams: what is kept, how it is divided, what is refused and why. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

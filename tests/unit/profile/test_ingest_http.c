@@ -93,8 +93,7 @@ static const char *shown(uint32_t i)
     return text;
 }
 
-/* --- names
- * ---------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------- */
 
 static void names_are_read_as_the_grammar_says(void **state)
 {
@@ -180,8 +179,7 @@ static void the_first_rule_chooses_the_format(void **state)
     }
 }
 
-/* --- folded text
- * ---------------------------------------------------------------------------------- */
+/* --- folded text -------------------------------------------------------------------------- */
 
 static void folded_text_is_a_profile(void **state)
 {
@@ -289,8 +287,7 @@ static void formats_that_are_not_taken_are_refused_by_name(void **state)
     assert_int_equal(error.code, ERR_UNIMPLEMENTED);
 }
 
-/* --- pprof
- * ---------------------------------------------------------------------------------------- */
+/* --- pprof -------------------------------------------------------------------------------- */
 
 static void part(const char *name, struct str content)
 {

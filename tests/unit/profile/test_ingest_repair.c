@@ -39,8 +39,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* "f<first>;...;f<last>" and then `tail`, in a text that lives until the next call but three.
- */
+/* "f<first>;...;f<last>" and then `tail`, in a text that lives until the next call but three. */
 static const char *run(unsigned first, unsigned last, const char *tail)
 {
     static char texts[4][4096];

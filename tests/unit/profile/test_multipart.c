@@ -1,5 +1,4 @@
-/* multipart/form-data: what clients send is divided, what is broken is refused with its place.
- */
+/* multipart/form-data: what clients send is divided, what is broken is refused with its place. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

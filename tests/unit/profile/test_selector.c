@@ -1,5 +1,4 @@
-/* Selectors are Prometheus': what it accepts is accepted, with the same meaning, and no more.
- */
+/* Selectors are Prometheus': what it accepts is accepted, with the same meaning, and no more. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

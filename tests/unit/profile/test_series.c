@@ -124,8 +124,7 @@ static void a_request_that_makes_no_grid_is_refused(void **state)
     assert_int_equal(series_grid_init(&g, INT64_MIN, 2, 1, &e), ERR_INVAL);
 }
 
-/* --- against a plain reading of the rule -----------------------------------------------------
- */
+/* --- against a plain reading of the rule -------------------------------------------------- */
 
 enum { PROFILES = 400, NAMES = 4 };
 

@@ -204,8 +204,7 @@ static void sums_stop_at_the_largest_signed_value(void **state)
     tree_free(&u);
 }
 
-/* --- an independent reading of the rules, as plain and slow as possible ---------------------
- */
+/* --- an independent reading of the rules, as plain and slow as possible ------------------- */
 
 struct plain {
     char name[8];

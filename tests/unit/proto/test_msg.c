@@ -122,8 +122,7 @@ static void packed_and_single_elements_mix_and_messages_merge(void **state)
     (void)state;
     struct arena *a = arena();
     struct google_v1_sample s;
-    /* location_id: 1, then [2, 3], then 4; value absent; an unknown field and a wrong wire type
-     */
+    /* location_id: 1, then [2, 3], then 4; value absent; an unknown field and a wrong wire type */
     struct str in = STR("\x08\x01\x0a\x02\x02\x03\x08\x04\x78\x09\x15\x00\x00\x00\x00");
     assert_int_equal(msg_decode(&google_v1_sample_msg, &s, in, a, NULL, NULL), 0);
     assert_int_equal(s.location_id_count, 4);

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "push.msg.h"
 
 #define L(n, v) {STR_INIT(n), STR_INIT(v)}

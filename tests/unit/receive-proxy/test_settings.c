@@ -12,7 +12,6 @@
 
 #include "alloy/graph.h"
 #include "base/buf.h"
-#include "base/mem.h"
 
 static const struct alloy_export receiver[] = {{"receiver", SET_RECEIVER}, {NULL, NULL}};
 

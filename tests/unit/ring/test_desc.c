@@ -293,8 +293,7 @@ static void the_first_value_is_taken_as_it_is(void **state)
     ring_desc_free(&d);
 }
 
-/* A random ring of members a..f; versions of one member differ by timestamp only now and then.
- */
+/* A random ring of members a..f; versions of one member differ by timestamp only now and then. */
 static struct ring_desc *random_desc(struct rng *rng)
 {
     struct ring_desc *d = NULL;

@@ -1,5 +1,4 @@
-/* A member registers, beats, survives being forgotten, and leaves; all through the real merge.
- */
+/* A member registers, beats, survives being forgotten, and leaves; all through the real merge. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -14,8 +13,7 @@
 
 enum { START_S = 1700000000 };
 
-/* One store, as gossip/kv.h edits it: a copy without tombstones is edited, then merged locally.
- */
+/* One store, as gossip/kv.h edits it: a copy without tombstones is edited, then merged locally. */
 static struct ring_desc *store;
 static struct lifecycler *l;
 static struct rng rng;

@@ -1,5 +1,4 @@
-/* Tokens are unique, kept in a file that survives a crash, and the token of a write is fixed.
- */
+/* Tokens are unique, kept in a file that survives a crash, and the token of a write is fixed. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

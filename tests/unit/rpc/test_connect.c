@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "rpc/tenant.h"
 
 static void every_code_has_its_name_and_status(void **state)

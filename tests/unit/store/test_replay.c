@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "store/record.h"
 #include "store/replay.h"
 #include "store/store.h"
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "store/store.h"
 
 #include "../../lib/memdisk.h"

@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "store/store.h"
 
 #include "../../lib/memdisk.h"

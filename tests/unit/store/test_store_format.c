@@ -9,10 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "store/identity.h"
 #include "store/store.h"
-#include "store/wal.h"
 
 #include "../../lib/memdisk.h"
 #include "../../lib/storekit.h"
