@@ -32,7 +32,12 @@ int seeds_init(struct seeds **out, struct loop *loop, const struct gossip_config
 void seeds_free(struct seeds **s); /* NULL-safe; leaves *s NULL */
 
 /* Put into *self (not its port) the address to announce when `bound` is listened on, and why into
- * `why`. Turns the loop for up to three seconds where that depends on a name: before the loop runs,
+ * `why`. It stays for the life of the process. Where no name could be looked up in time and the way
+ * to the seeds turns out to be another, one line says so: the remedy is another start, or
+ * -memberlist.advertise-addr. A move in place would not be a smaller thing: others hold on to
+ * a live member's first address (memberlist ignores an alive with another one until the member
+ * has left), and the rosters of exact reads bind an ingester's address to its start.
+ * Turns the loop for up to three seconds where the choice depends on a name: before the loop runs,
  * and with nobody on it who must not be called yet. */
 void seeds_choose_self(struct seeds *s, const struct gossip_addr *bound, struct gossip_addr *self,
                        struct buf *why);
