@@ -6,7 +6,6 @@
 #include <libdeflate.h>
 #include <limits.h>
 #include <lz4.h>
-#include <lz4hc.h>
 #include <stdatomic.h>
 
 /* deflate makes at most 1032 bytes of one (258 bytes a match, 2 bits each), lz4 255. */
@@ -133,61 +132,35 @@ int gzip_pack(struct str in, int level, struct buf *out)
     return out->error;
 }
 
-/* One block; state is what the HC compressor works in, NULL for the fast one. */
-static int lz4_block(struct str in, void *state, int level, struct buf *out)
+int lz4_pack(struct str in, struct buf *out)
 {
+    if (out->error != 0)
+        return out->error;
     if (in.len > LZ4_MAX_INPUT_SIZE)
         return out->error = ERR_LIMIT;
-    int most = LZ4_compressBound((int)in.len), size = (int)in.len;
+    int most = LZ4_compressBound((int)in.len);
     char *p = (char *)buf_reserve(out, (size_t)most);
     if (p == NULL)
         return out->error;
-    const char *from = in.data == NULL ? "" : in.data;
-    int n = state == NULL ? LZ4_compress_default(from, p, size, most)
-                          : LZ4_compress_HC_extStateHC(state, from, p, size, most, level);
+    int n = LZ4_compress_default(in.data == NULL ? "" : in.data, p, (int)in.len, most);
     if (n <= 0) /* cannot be: the bound was reserved */
         return out->error = ERR_INTERNAL;
     out->size += (size_t)n;
     return 0;
 }
 
-int lz4_pack(struct str in, struct buf *out)
-{
-    return out->error != 0 ? out->error : lz4_block(in, NULL, 0, out);
-}
-
-int lz4_pack_hc(struct str in, int level, struct buf *out)
-{
-    if (out->error != 0)
-        return out->error;
-    void *state = mem_alloc((size_t)LZ4_sizeofStateHC());
-    if (state == NULL)
-        return out->error = ERR_NOMEM;
-    int rc = lz4_block(in, state, level, out);
-    mem_free(state);
-    return rc;
-}
-
-int lz4_unpack_to(struct str in, void *p, size_t size)
-{
-    if (in.len == 0 || in.len > INT_MAX || size > INT_MAX ||
-        size > saturating_mul(in.len, LZ4_MAX))
-        return ERR_PARSE;
-    int n = LZ4_decompress_safe(in.data, p, (int)in.len, (int)size);
-    return n >= 0 && (size_t)n == size ? 0 : ERR_PARSE;
-}
-
 int lz4_unpack(struct str in, size_t size, struct buf *out)
 {
     if (out->error != 0)
         return out->error;
-    if (in.len == 0 || size > saturating_mul(in.len, LZ4_MAX))
+    if (in.len == 0 || in.len > INT_MAX || size > INT_MAX ||
+        size > saturating_mul(in.len, LZ4_MAX))
         return ERR_PARSE;
-    uint8_t *p = buf_reserve(out, size);
+    char *p = (char *)buf_reserve(out, size);
     if (p == NULL)
         return out->error;
-    int rc = lz4_unpack_to(in, p, size);
-    if (rc == 0)
-        out->size += size;
-    return rc;
+    if (LZ4_decompress_safe(in.data, p, (int)in.len, (int)size) != (int)size)
+        return ERR_PARSE;
+    out->size += size;
+    return 0;
 }

@@ -15,8 +15,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Levels for gzip_pack(): FAST for answers on the fly, BEST for what is written once. */
-enum { GZIP_FAST = 1, GZIP_NORMAL = 6, GZIP_BEST = 9 };
+/* Levels for gzip_pack(), 1 to 12: FAST for answers on the fly, NORMAL is what clients send. */
+enum { GZIP_FAST = 1, GZIP_NORMAL = 6 };
 
 /* The bytes begin like a gzip member (1f 8b). */
 static inline bool gzip_detect(struct str in)
@@ -38,15 +38,9 @@ int gzip_pack(struct str in, int level, struct buf *out);
  * 1.9 GiB), which is also out's. */
 int lz4_pack(struct str in, struct buf *out);
 
-/* As lz4_pack, smaller and slower: level 1 .. 12. Needs 256 KiB meanwhile. */
-int lz4_pack_hc(struct str in, int level, struct buf *out);
-
 /* Append the content of an lz4 block, which must be exactly `size` bytes. `size` may come from
  * a peer once it was compared with a limit: nothing is allocated that the block cannot fill.
  * ERR_PARSE, ERR_NOMEM, ERR_LIMIT (of the buffer); *out has its old content then. */
 int lz4_unpack(struct str in, size_t size, struct buf *out);
-
-/* As lz4_unpack, into `size` bytes at p. ERR_PARSE: their content is then unspecified. */
-int lz4_unpack_to(struct str in, void *p, size_t size);
 
 #endif

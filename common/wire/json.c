@@ -84,7 +84,7 @@ static size_t utf8_length(struct str s)
     return 0;
 }
 
-void json_escape(struct buf *out, struct str s)
+static void escape(struct buf *out, struct str s)
 {
     while (s.len > 0 && out->error == 0) {
         size_t n = plain_run((const uint8_t *)s.data, s.len);
@@ -109,7 +109,7 @@ void json_escape(struct buf *out, struct str s)
 static void quoted(struct buf *out, struct str s)
 {
     buf_u8(out, '"');
-    json_escape(out, s);
+    escape(out, s);
     buf_u8(out, '"');
 }
 
@@ -205,7 +205,7 @@ static void positional(struct buf *out, const char *d, int n, int exponent)
     }
 }
 
-void json_put_f64(struct buf *out, double v)
+static void put_f64(struct buf *out, double v)
 {
     if (isnan(v) || isinf(v)) {
         buf_c(out, isnan(v) ? "NaN" : v < 0 ? "-Infinity" : "Infinity");
@@ -246,7 +246,7 @@ void json_f64(struct json *j, double v)
     bool text = isnan(v) || isinf(v);
     if (text)
         buf_u8(j->out, '"');
-    json_put_f64(j->out, v);
+    put_f64(j->out, v);
     if (text)
         buf_u8(j->out, '"');
 }
@@ -257,10 +257,4 @@ void json_base64(struct json *j, struct str bytes)
     buf_u8(j->out, '"');
     base64_put(j->out, bytes, true);
     buf_u8(j->out, '"');
-}
-
-void json_raw(struct json *j, struct str text)
-{
-    lead(j);
-    buf_str(j->out, text);
 }

@@ -22,7 +22,7 @@ struct json {
     bool comma; /* a value stands before the next one */
 };
 
-/* A writer that appends to out; several documents may follow one another, see json_next(). */
+/* A writer of one document, which it appends to out. */
 static inline struct json json_to(struct buf *out)
 {
     return (struct json){.out = out};
@@ -56,20 +56,5 @@ void json_f64(struct json *j, double v);
 
 /* Bytes as a string of padded base64. */
 void json_base64(struct json *j, struct str bytes);
-
-/* A value that is JSON already. */
-void json_raw(struct json *j, struct str text);
-
-/* Forget what was written, for another document behind it (lines of JSON). */
-static inline void json_next(struct json *j)
-{
-    j->comma = false;
-}
-
-/* Append s escaped, without quotes and comma: for text outside a writer. */
-void json_escape(struct buf *out, struct str s);
-
-/* Append v as json_f64() does, without quotes for the numbers that are no JSON. */
-void json_put_f64(struct buf *out, double v);
 
 #endif

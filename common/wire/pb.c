@@ -266,12 +266,3 @@ void pb_end(struct buf *b, size_t mark)
         *p++ = (uint8_t)(len | 0x80);
     *p = (uint8_t)len;
 }
-
-void pb_cancel(struct buf *b, uint32_t number, size_t mark)
-{
-    if (b->error != 0)
-        return;
-    size_t head = uv_size((uint64_t)number << 3) + 1;
-    ASSERT(mark >= head && mark <= b->size);
-    b->size = mark - head;
-}

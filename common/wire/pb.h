@@ -109,7 +109,4 @@ size_t pb_bytes_size(uint32_t number, size_t len);
 size_t pb_begin(struct buf *b, uint32_t number);
 void pb_end(struct buf *b, size_t mark);
 
-/* Drop what was appended since pb_begin(), its tag included. */
-void pb_cancel(struct buf *b, uint32_t number, size_t mark);
-
 #endif

@@ -33,8 +33,6 @@ static void commas_and_brackets_fall_into_place(void **state)
     json_end_array(&j);
     json_key_str(&j, STR("c\"d"));
     json_c(&j, "x");
-    json_key(&j, "e");
-    json_raw(&j, STR("[1]"));
     json_key(&j, "f");
     json_base64(&j, STR("fo"));
     json_key(&j, "g");
@@ -45,22 +43,22 @@ static void commas_and_brackets_fall_into_place(void **state)
     json_end_object(&j);
     assert_true(str_eq(
         buf_view(&b),
-        STR("{\"a\":[],\"b\":[-1,18446744073709551615,{},true,null],\"c\\\"d\":\"x\",\"e\":[1],"
+        STR("{\"a\":[],\"b\":[-1,18446744073709551615,{},true,null],\"c\\\"d\":\"x\","
             "\"f\":\"Zm8=\",\"g\":[\"-9223372036854775808\",\"18446744073709551615\"]}")));
-    buf_clear(&b);
-    json_next(&j);
-    json_i64(&j, 0);
-    assert_true(str_eq(buf_view(&b), STR("0")));
     buf_reset(&b);
 }
 
 static void escapes_to(struct str in, const char *want)
 {
     struct buf b = {0};
-    json_escape(&b, in);
+    struct json j = json_to(&b);
+    json_str(&j, in);
     assert_int_equal(b.error, 0);
-    if (!str_eq(buf_view(&b), str_c(want)))
-        fail_msg("\"%.*s\" instead of \"%s\"", STR_ARG(buf_view(&b)), want);
+    struct str got = buf_view(&b);
+    assert_true(got.len >= 2 && got.data[0] == '"' && got.data[got.len - 1] == '"');
+    got = str_of(got.data + 1, got.len - 2);
+    if (!str_eq(got, str_c(want)))
+        fail_msg("\"%.*s\" instead of \"%s\"", STR_ARG(got), want);
     buf_reset(&b);
 }
 
