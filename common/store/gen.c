@@ -7,6 +7,22 @@
 #include "base/mem.h"
 #include "store/store_priv.h"
 
+/* Nothing covered yet. */
+static int coverage_init(struct coverage **out)
+{
+    struct coverage *c = mem_zalloc(sizeof *c);
+    if (c == NULL)
+        return ERR_NOMEM;
+    atomic_init(&c->refs, 1);
+    int rc = vector_init(&c->dots);
+    if (rc != 0) {
+        mem_free(c);
+        return rc;
+    }
+    *out = c;
+    return 0;
+}
+
 int gen_init(struct gen **out, const struct store_io *io, uint64_t number,
              struct mem_account *account)
 {
@@ -79,21 +95,6 @@ struct str gen_row(const struct gen *g, const struct head_entry *e)
     if (offset > s->mapped || e->length > s->mapped - offset)
         return (struct str){0};
     return str_of(s->base + offset, e->length);
-}
-
-int coverage_init(struct coverage **out)
-{
-    struct coverage *c = mem_zalloc(sizeof *c);
-    if (c == NULL)
-        return ERR_NOMEM;
-    atomic_init(&c->refs, 1);
-    int rc = vector_init(&c->dots);
-    if (rc != 0) {
-        mem_free(c);
-        return rc;
-    }
-    *out = c;
-    return 0;
 }
 
 void coverage_unref(struct coverage *c)

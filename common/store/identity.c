@@ -198,7 +198,8 @@ static int note_name(void *arg, const char *name)
     return 0;
 }
 
-int identity_has_data(const struct store_io *io, const char *dir, bool *out)
+/* Something is below `<dir>/log` or `<dir>/tenants`. */
+static int holds_data(const struct store_io *io, const char *dir, bool *out)
 {
     static const char *const folders[] = {"log", "tenants"};
     *out = false;
@@ -239,7 +240,7 @@ int identity_open(const struct store_io *io, const char *dir, struct str instanc
     struct identity id = {0};
     struct buf message = {0};
     bool has_data;
-    int rc = identity_has_data(io, dir, &has_data);
+    int rc = holds_data(io, dir, &has_data);
     if (rc != 0)
         return rc;
     rc = identity_read(io, dir, &id);

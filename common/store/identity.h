@@ -65,9 +65,6 @@ void identity_reserve(const struct store_io *io, const char *dir);
 int roster_read(const struct store_io *io, const char *dir, struct buf *message);
 int roster_write(const struct store_io *io, const char *dir, struct str message);
 
-/* Something is below `<dir>/log` or `<dir>/tenants`. */
-int identity_has_data(const struct store_io *io, const char *dir, bool *out);
-
 /* Read `instance`, and judge it with the roster and the names of the configuration. *cause gets
  * why *out is a new identity (static; named `fresh`, with the old disk as predecessor where there
  * was one, and not written yet), or NULL when the old one stands. Only I/O errors, ERR_VERSION

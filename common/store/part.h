@@ -64,9 +64,6 @@ bool part_put_symbols(const struct part *p, struct part_counts *from, size_t roo
  * partition may then hold a part of them. ERR_NOMEM, ERR_LIMIT. */
 int part_load_symbols(struct part *p, struct str *in);
 
-/* Make room for as many, once, before a replay. ERR_NOMEM, ERR_LIMIT. */
-int part_reserve(struct part *p, const struct part_counts *expected);
-
 /* What a reader may see. */
 struct part_counts part_counts(const struct part *p);
 
@@ -80,8 +77,5 @@ const struct form_line *part_line(const struct part *p, uint32_t id);
 /* Nodes from id on that lie side by side: *nodes and their number, at most up to `end`. */
 uint32_t part_nodes(const struct part *p, uint32_t id, uint32_t end,
                     const struct part_node **nodes);
-
-/* Anonymous memory in use. */
-uint64_t part_bytes(const struct part *p);
 
 #endif

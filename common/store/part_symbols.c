@@ -299,23 +299,6 @@ int part_load_symbols(struct part *p, struct str *in)
     return rc;
 }
 
-static uint32_t missing(const struct segs *s, uint32_t expected)
-{
-    return expected > s->count ? expected - s->count : 0;
-}
-
-int part_reserve(struct part *p, const struct part_counts *expected)
-{
-    int rc = segs_reserve(&p->strings, missing(&p->strings, expected->strings));
-    if (rc == 0)
-        rc = segs_reserve(&p->functions, missing(&p->functions, expected->functions));
-    if (rc == 0)
-        rc = segs_reserve(&p->locations, missing(&p->locations, expected->locations));
-    if (rc == 0)
-        rc = segs_reserve(&p->nodes, missing(&p->nodes, expected->nodes));
-    return rc;
-}
-
 struct part_counts part_counts(const struct part *p)
 {
     return (struct part_counts){segs_count(&p->strings), segs_count(&p->mappings),
@@ -355,18 +338,4 @@ uint32_t part_nodes(const struct part *p, uint32_t id, uint32_t end,
 {
     *nodes = segs_at(&p->nodes, id);
     return segs_run(id, end);
-}
-
-static uint64_t segs_bytes(const struct segs *s)
-{
-    return (uint64_t)s->room * s->item;
-}
-
-uint64_t part_bytes(const struct part *p)
-{
-    return segs_bytes(&p->strings) + segs_bytes(&p->mappings) + segs_bytes(&p->functions) +
-           segs_bytes(&p->locations) + segs_bytes(&p->lines) + segs_bytes(&p->nodes) +
-           arena_bytes(p->bytes) +
-           8ull * (p->by_string.cap + p->by_mapping.cap + p->by_function.cap +
-                   p->by_location.cap) + 4ull * p->by_node.cap;
 }

@@ -162,8 +162,6 @@ int gen_add_segment(struct gen *g, struct store_file *f, const uint8_t *base, ui
 /* Bytes of an entry's row, or nothing when it does not lie in a mapping. */
 struct str gen_row(const struct gen *g, const struct head_entry *e);
 
-/* An empty coverage with one reference. ERR_NOMEM. */
-int coverage_init(struct coverage **out);
 void coverage_unref(struct coverage *c); /* NULL-safe */
 
 /* Add dots to *c, which becomes another object when views share it. Lane names come from the head.

@@ -307,11 +307,6 @@ void wal_seal(struct wal *w)
     w->sealed = true;
 }
 
-bool wal_is_sealed(const struct wal *w)
-{
-    return w->sealed;
-}
-
 wal_pos wal_committed(const struct wal *w)
 {
     return w->committed;

@@ -114,9 +114,6 @@ void wal_batch_done(struct wal *w, int result);
 /* Take no more records; batches that are there still go out. */
 void wal_seal(struct wal *w);
 
-/* Takes no more records. */
-bool wal_is_sealed(const struct wal *w);
-
 /* Everything before it is synced. */
 wal_pos wal_committed(const struct wal *w);
 
