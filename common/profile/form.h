@@ -161,10 +161,6 @@ struct form_limits {
 int form_open(struct form *out, struct str bytes, const struct form_limits *max,
               struct arena *a, struct err *err);
 
-/* The symbols section alone, as the log repeats it (store/record.h): symbols of
- * `f` appended to out in the form's grammar. */
-void form_put_symbols(const struct form *f, struct buf *out);
-
 /* Append a whole form to out, as a reader gave it or as form_view() shows it. Failure is out's
  * sticky error. */
 void form_put(const struct form *f, struct buf *out);

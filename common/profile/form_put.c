@@ -97,7 +97,7 @@ static void put_nodes(const struct form *f, struct buf *out)
     took(out, p);
 }
 
-void form_put_symbols(const struct form *f, struct buf *out)
+static void put_symbols(const struct form *f, struct buf *out)
 {
     put_strings(f, out);
     put_mappings(f, out);
@@ -165,7 +165,7 @@ void form_put(const struct form *f, struct buf *out)
         for (uint32_t k = 0; k < f->lanes[i].count; k++)
             put_str(out, f->lanes[i].instances[k]);
     }
-    form_put_symbols(f, out);
+    put_symbols(f, out);
     buf_varint(out, f->profile_count);
     for (uint32_t i = 0; i < f->profile_count; i++)
         put_profile(&f->profiles[i], out);

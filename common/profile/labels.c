@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int label_cmp(const struct label *a, const struct label *b)
+static int label_cmp(const struct label *a, const struct label *b)
 {
     int c = str_cmp(a->name, b->name);
     return c != 0 ? c : str_cmp(a->value, b->value);
@@ -162,6 +162,27 @@ static bool is_private(struct str name, const struct label own[PRIVATE_COUNT])
     return false;
 }
 
+/* The text of the type of *m, in the arena; data NULL: no memory. */
+static struct str type_of_member(const struct form_member *m, struct arena *a)
+{
+    const struct str parts[] = {m->name, m->type, m->unit, m->period_type, m->period_unit};
+    size_t len = 4;
+    for (size_t i = 0; i < 5; i++)
+        len += parts[i].len;
+    char *text = arena_alloc(a, len);
+    if (text == NULL)
+        return str_of(NULL, 0);
+    size_t at = 0;
+    for (size_t i = 0; i < 5; i++) {
+        if (i > 0)
+            text[at++] = ':';
+        if (parts[i].len > 0)
+            memcpy(text + at, parts[i].data, parts[i].len);
+        at += parts[i].len;
+    }
+    return str_of(text, len);
+}
+
 int labels_of_series(const struct form_pair *pairs, size_t pair_count,
                      const struct form_member *m, struct arena *a, struct labels *out)
 {
@@ -170,7 +191,7 @@ int labels_of_series(const struct form_pair *pairs, size_t pair_count,
     for (size_t i = 0; i < pair_count; i++)
         if (str_eq(pairs[i].name, LABEL_SERVICE))
             service = pairs[i].value;
-    struct str type_id = profile_type_of_member(m, a);
+    struct str type_id = type_of_member(m, a);
     struct label *items = arena_calloc(a, pair_count + PRIVATE_COUNT, sizeof *items);
     if (type_id.data == NULL || items == NULL)
         return ERR_NOMEM;
@@ -223,24 +244,4 @@ void profile_type_print(const struct profile_type *t, struct buf *out)
             buf_u8(out, ':');
         buf_str(out, parts[i]);
     }
-}
-
-struct str profile_type_of_member(const struct form_member *m, struct arena *a)
-{
-    const struct str parts[] = {m->name, m->type, m->unit, m->period_type, m->period_unit};
-    size_t len = 4;
-    for (size_t i = 0; i < 5; i++)
-        len += parts[i].len;
-    char *text = arena_alloc(a, len);
-    if (text == NULL)
-        return str_of(NULL, 0);
-    size_t at = 0;
-    for (size_t i = 0; i < 5; i++) {
-        if (i > 0)
-            text[at++] = ':';
-        if (parts[i].len > 0)
-            memcpy(text + at, parts[i].data, parts[i].len);
-        at += parts[i].len;
-    }
-    return str_of(text, len);
 }

@@ -41,13 +41,10 @@ struct labels {
     size_t count;
 };
 
-/* Order of two labels: by name, then by value, in byte order. */
-int label_cmp(const struct label *a, const struct label *b);
-
 /* Order of two sets: label by label, then the shorter first. */
 int labels_cmp(struct labels a, struct labels b);
 
-/* Bring `items` into the order of label_cmp(). */
+/* Bring `items` into their order: by name, then by value, in byte order. */
 void labels_sort(struct label *items, size_t count);
 
 /* Value of `name`, or the empty string. */
@@ -90,8 +87,5 @@ int profile_type_parse(struct str text, struct profile_type *out, struct err *er
 
 /* Append the five parts, as __profile_type__ holds them (no ":delta"). */
 void profile_type_print(const struct profile_type *t, struct buf *out);
-
-/* The text of the type of *m, in the arena; data NULL: no memory. */
-struct str profile_type_of_member(const struct form_member *m, struct arena *a);
 
 #endif

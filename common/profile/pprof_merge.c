@@ -25,7 +25,7 @@ struct reader {
     struct str bytes;
     struct arena *a;
     uint32_t *strings; /* ours by theirs */
-    size_t string_count, string_cap;
+    size_t string_count;
     struct ids mappings, functions, locations;
     void *items;      /* lines of a location or locations of a sample */
     size_t items_cap; /* bytes */

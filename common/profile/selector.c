@@ -34,7 +34,8 @@ struct str matcher_value(const struct matcher *m)
     return m->value;
 }
 
-bool matcher_matches(const struct matcher *m, struct str value)
+/* Does the value ("" when the label is absent) fulfil the matcher? */
+static bool fulfils(const struct matcher *m, struct str value)
 {
     switch (m->op) {
     case MATCH_EQ:
@@ -49,7 +50,7 @@ bool matcher_matches(const struct matcher *m, struct str value)
     UNREACHABLE();
 }
 
-int selector_init(struct selector **out)
+static int selector_init(struct selector **out)
 {
     struct selector *s = mem_zalloc(sizeof *s);
     if (s == NULL)
@@ -91,8 +92,9 @@ static int make_room(struct selector *s, struct err *err)
     return 0;
 }
 
-int selector_add(struct selector *s, struct str name, enum matcher_op op, struct str value,
-                 struct err *err)
+/* One more matcher; name and value are copied. ERR_NOMEM, ERR_LIMIT, ERR_PARSE: unchanged. */
+static int add(struct selector *s, struct str name, enum matcher_op op, struct str value,
+               struct err *err)
 {
     int rc = make_room(s, err);
     if (rc != 0)
@@ -109,11 +111,6 @@ int selector_add(struct selector *s, struct str name, enum matcher_op op, struct
     }
     s->items[s->count++] = m;
     return 0;
-}
-
-int selector_require(struct selector *s, struct str name, struct str value)
-{
-    return selector_add(s, name, MATCH_EQ, value, NULL);
 }
 
 size_t selector_count(const struct selector *s)
@@ -144,7 +141,7 @@ bool selector_take_equal(struct selector *s, struct str name, struct str *value)
 bool selector_matches(const struct selector *s, selector_lookup_fn lookup, const void *arg)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (!matcher_matches(&s->items[i], lookup(arg, s->items[i].name)))
+        if (!fulfils(&s->items[i], lookup(arg, s->items[i].name)))
             return false;
     return true;
 }
@@ -389,13 +386,13 @@ static int take_matcher(struct parser *p)
     }
     skip_blanks(p);
     if (quoted && (peek(p) == ',' || peek(p) == '}'))
-        return selector_add(p->s, LABEL_NAME, MATCH_EQ, name, p->err);
+        return add(p->s, LABEL_NAME, MATCH_EQ, name, p->err);
     rc = take_op(p, &op);
     if (rc != 0)
         return rc;
     skip_blanks(p);
     rc = take_string(p, &value);
-    return rc != 0 ? rc : selector_add(p->s, name, op, value, p->err);
+    return rc != 0 ? rc : add(p->s, name, op, value, p->err);
 }
 
 static int take_braces(struct parser *p)
@@ -423,7 +420,7 @@ static int take_selector(struct parser *p)
     struct str metric = take_name(p, true);
     int rc = 0;
     if (metric.len > 0)
-        rc = selector_add(p->s, LABEL_NAME, MATCH_EQ, metric, p->err);
+        rc = add(p->s, LABEL_NAME, MATCH_EQ, metric, p->err);
     if (rc != 0)
         return rc;
     skip_blanks(p);

@@ -33,27 +33,12 @@ enum matcher_op matcher_op(const struct matcher *m);
 /* Operand as text: the value or the expression. */
 struct str matcher_value(const struct matcher *m);
 
-/* Does the value ("" when the label is absent) fulfil the matcher? */
-bool matcher_matches(const struct matcher *m, struct str value);
-
 /* Several matchers that must all hold. */
 struct selector;
 
 /* Parse. ERR_PARSE says what was found at which byte; ERR_LIMIT; ERR_NOMEM. *out is then
  * untouched. "" is an error, {} selects everything. */
 int selector_parse(struct selector **out, struct str text, struct err *err);
-
-/* A selector without matchers: everything. ERR_NOMEM. */
-int selector_init(struct selector **out);
-
-/* Also require `name` = `value` (both are copied). ERR_NOMEM, ERR_LIMIT: unchanged. Only before
- * the selector is shared. */
-int selector_require(struct selector *s, struct str name, struct str value);
-
-/* Also require `name` to match (op MATCH_RE, MATCH_NOT_RE: an expression). As selector_require,
- * and ERR_PARSE. */
-int selector_add(struct selector *s, struct str name, enum matcher_op op, struct str value,
-                 struct err *err);
 
 /* Number of matchers. */
 size_t selector_count(const struct selector *s);
