@@ -157,12 +157,6 @@ int rpc_err_of_code(enum rpc_code code)
     return ERR_INTERNAL;
 }
 
-bool rpc_code_is_retryable(enum rpc_code code)
-{
-    return code == RPC_UNAVAILABLE || code == RPC_ABORTED || code == RPC_DEADLINE_EXCEEDED ||
-           code == RPC_RESOURCE_EXHAUSTED;
-}
-
 /* --- error bodies -------------------------------------------------------------------------- */
 
 void rpc_error_json(enum rpc_code code, struct str message, struct buf *out)

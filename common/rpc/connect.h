@@ -57,9 +57,6 @@ enum rpc_code rpc_code_of_err(int err_code);
 /* And back: the error of ours that a caller gets for a peer's code; 0 for RPC_OK. */
 int rpc_err_of_code(enum rpc_code code);
 
-/* True when sending the same again, elsewhere or later, may help. */
-bool rpc_code_is_retryable(enum rpc_code code);
-
 /* Append {"code":"...","message":"..."}; message "" is left out. Bytes that are not UTF-8 are
  * replaced. */
 void rpc_error_json(enum rpc_code code, struct str message, struct buf *out);

@@ -47,7 +47,6 @@ struct writer {
     struct writer_config c;
     pthread_mutex_t lock;
     uint8_t name[WRITER_SIZE];
-    uint64_t numbered;          /* in all lanes of this name */
     struct map *next;           /* set key -> last number given */
     struct map *flights;        /* address -> struct flight, of those that are called now */
     struct log_rate factor_rate;
