@@ -155,6 +155,7 @@ static void reply_page(struct node *n, struct http_req *req, wall_ms now)
     if (mono - looks[1].at >= LOOK_EVERY_MS) {
         looks[0] = looks[1];
         looks[1] = page_traffic_now(core, mono);
+        looks[1].packets = gossip_packets(n->gossip);
     }
     gossip_status_text(n->gossip, &joined);
     struct page_members page = {
@@ -165,6 +166,7 @@ static void reply_page(struct node *n, struct http_req *req, wall_ms now)
         .joined = buf_view(&joined),
         .rings = rings,
         .ring_count = NODE_RINGS,
+        .packets = gossip_packets(n->gossip),
         .before = looks[0],
         .key = http_req_param(req, "key"),
     };

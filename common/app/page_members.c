@@ -345,27 +345,30 @@ static void put_failed(uint64_t now, uint64_t before, struct buf *out)
 
 static void put_traffic(const struct page_members *p, struct buf *out)
 {
-    static const char none[] = "<td class=\"num quiet\">\xe2\x80\x93</td>";
     struct page_traffic t = page_traffic_now(p->core, p->mono);
     const struct page_traffic *b = &p->before;
     double s = (double)(t.at - b->at) / 1000;
     buf_c(out, "<section><h2>Traffic <span class=\"quiet\">last ");
     html_age(out, t.at - b->at);
-    buf_c(out, "</span></h2><div class=\"wide\"><table class=\"tight\"><thead><tr><th>kind"
-               "<th class=\"num\">sent /s<th class=\"num\">bytes /s<th class=\"num\">received /s"
-               "<th class=\"num\">bytes /s<th class=\"num\">failed</tr></thead><tbody>\n"
-               "<tr><td>gossip</td>");
-    buf_c(out, none);
-    buf_c(out, none);
+    buf_c(out,
+          "</span></h2><div class=\"wide\"><table class=\"tight\"><thead><tr><th>kind"
+          "<th class=\"num\">sent /s<th class=\"num\">bytes /s<th class=\"num\">received /s"
+          "<th class=\"num\">bytes /s<th class=\"num\">failed</tr></thead><tbody>\n"
+          "<tr><td>packets</td>");
+    put_rate(p->packets.sent, b->packets.sent, s, out);
+    put_bytes(p->packets.sent_bytes, b->packets.sent_bytes, s, out);
+    put_rate(p->packets.received, b->packets.received, s, out);
+    put_bytes(p->packets.received_bytes, b->packets.received_bytes, s, out);
+    put_failed(p->packets.failed, b->packets.failed, out);
+    buf_c(out, "<tr><td>changes heard</td><td colspan=\"2\"></td>");
     put_rate(t.received, b->received, s, out);
     put_bytes(t.received_bytes, b->received_bytes, s, out);
     put_failed(t.invalid, b->invalid, out);
-    buf_c(out, "<tr><td>probe</td>");
+    buf_c(out, "<tr><td>probes</td>");
     put_rate(t.probes, b->probes, s, out);
-    for (int i = 0; i < 3; i++)
-        buf_c(out, none);
+    buf_c(out, "<td colspan=\"3\"></td>");
     put_failed(t.probes_failed, b->probes_failed, out);
-    buf_c(out, "<tr><td>full sync</td>");
+    buf_c(out, "<tr><td>full syncs</td>");
     put_rate(t.pulled, b->pulled, s, out);
     put_bytes(t.pulled_bytes, b->pulled_bytes, s, out);
     put_rate(t.pushed, b->pushed, s, out);

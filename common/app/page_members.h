@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "app/page_html.h"
+#include "gossip/gossip_uv.h"
 
 struct gossip_core;
 struct ring_desc;
@@ -22,7 +23,8 @@ struct page_members_ring {
 /* Counts since the start, to make rates of. */
 struct page_traffic {
     mono_ms at;
-    uint64_t received, received_bytes; /* changes told by others */
+    struct gossip_packets packets;
+    uint64_t received, received_bytes; /* changes told by others, in packets */
     uint64_t probes, probes_failed;
     uint64_t pushed, pushed_bytes, pulled, pulled_bytes; /* whole states taken and given */
     uint64_t streams_failed, invalid;
@@ -37,11 +39,12 @@ struct page_members {
     struct str joined; /* "joined 3 of 3" */
     const struct page_members_ring *rings;
     size_t ring_count;
-    struct page_traffic before; /* rates are since then */
+    struct gossip_packets packets; /* as they stand */
+    struct page_traffic before;    /* rates are since then */
     struct str key;             /* show messages of this key alone; data NULL: of all */
 };
 
-/* The counts as they stand. */
+/* The counts of the core as they stand; the packets are not its. */
 struct page_traffic page_traffic_now(struct gossip_core *core, mono_ms now);
 
 /* Append the page. Failures are the buf's: ERR_NOMEM. */

@@ -162,9 +162,11 @@ static void put_head(const struct page_view *v, struct buf *out)
     if (v->zone_count > 1 || (v->zone_count == 1 && v->zones[0].name.len > 0))
         buf_printf(out, "%zu zone%s \xc2\xb7 ", v->zone_count, v->zone_count == 1 ? "" : "s");
     size_t tokens = p->ring == NULL ? 0 : ring_token_count(p->ring);
+    /* Where nothing is replicated a member has one token, and shares differ by design. */
     html_count(out, tokens);
     buf_printf(out, " token%s \xc2\xb7 <span%s>max/mean %.2f</span></span></div>\n",
-               tokens == 1 ? "" : "s", v->skew > 1.3 ? " class=\"warn\"" : "", v->skew);
+               tokens == 1 ? "" : "s", p->replicated && v->skew > 1.3 ? " class=\"warn\"" : "",
+               v->skew);
 }
 
 /* "ingester-b-2 (zone b) is UNHEALTHY"; of several the first three. */

@@ -46,6 +46,7 @@ struct gossip {
     mono_ms looked; /* when the timer was last due: packets that come in do not put it off */
     struct log_rate waiting_rate;
     uint64_t waiting_mark;
+    size_t waiting_members; /* when that was computed */
     struct gossip_addr self;
     _Atomic(const char *) name;
     pthread_mutex_t lock; /* of what other threads read, below */
@@ -79,17 +80,21 @@ static void publish(struct gossip *g)
     uint64_t mark =
         seeds_mark(g->seeds, g->core) + (transport_remark_changes(g->transport) << 48);
     struct seeds_standing standing = {g->status.seeds, g->status.reached};
-    if (g->waiting_mark != mark)
+    size_t active = members_active_count(m);
+    bool news = g->waiting_mark != mark ||
+                (standing.reached < standing.entries && g->waiting_members != active);
+    if (news)
         standing = seeds_standing(g->seeds, g->core);
     struct gossip_status s = {.joined = join_is_joined(j),
                               .reached = standing.reached,
                               .seeds = standing.entries,
-                              .members = (uint32_t)members_active_count(m),
+                              .members = (uint32_t)active,
                               .health = members_awareness(m)};
     atomic_store(&g->name, members_self(m)->name.data);
     pthread_mutex_lock(&g->lock);
     g->status = s;
-    if (g->waiting_mark != mark) {
+    if (news) {
+        g->waiting_members = active;
         buf_clear(&g->waiting_for);
         seeds_text(g->seeds, g->core, g->transport, &g->waiting_for);
         g->waiting_mark = mark;
@@ -540,6 +545,14 @@ void gossip_status_text(const struct gossip *g, struct buf *out)
     if (g->waiting_for.size > 0)
         buf_printf(out, ", waiting for %.*s", STR_ARG(buf_view(&g->waiting_for)));
     pthread_mutex_unlock(lock);
+}
+
+struct gossip_packets gossip_packets(const struct gossip *g)
+{
+    const struct transport_stats *t = transport_stats(g->transport);
+    return (struct gossip_packets){t->packets_sent, t->packets_sent_bytes, t->packets_received,
+                                   t->packets_received_bytes,
+                                   t->packets_sent_errors + t->packets_received_errors};
 }
 
 struct gossip_addr gossip_self(const struct gossip *g)

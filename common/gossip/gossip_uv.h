@@ -85,6 +85,12 @@ void gossip_status(const struct gossip *g, struct gossip_status *out);
  * gossip)" into buf; for /ready and logs. */
 void gossip_status_text(const struct gossip *g, struct buf *out);
 
+/* Packets on the wire since the start, whatever is in them. Loop's thread. */
+struct gossip_packets {
+    uint64_t sent, sent_bytes, received, received_bytes, failed;
+};
+struct gossip_packets gossip_packets(const struct gossip *g);
+
 /* What we announce, and under which name. Any thread. */
 struct gossip_addr gossip_self(const struct gossip *g);
 struct str gossip_name(const struct gossip *g);

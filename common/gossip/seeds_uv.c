@@ -409,6 +409,17 @@ int seeds_give(struct seeds *s, struct gossip_core *core, struct gossip_time now
 
 enum entry_standing { ENTRY_REACHED, ENTRY_NAMELESS, ENTRY_UNTRIED, ENTRY_UNREACHED };
 
+static bool is_member(struct gossip_core *core, const struct gossip_addr *a)
+{
+    const struct members *m = memberlist_members(gossip_core_members(core));
+    for (size_t i = 0; i < members_count(m); i++) {
+        const struct member *at = members_at(m, i);
+        if (at->state <= MEMBER_SUSPECT && gossip_addr_eq(&at->addr, a))
+            return true;
+    }
+    return false;
+}
+
 static enum entry_standing standing_of(const struct seeds *s, const struct names_view *v,
                                        struct gossip_core *core)
 {
@@ -417,8 +428,8 @@ static enum entry_standing standing_of(const struct seeds *s, const struct names
     for (size_t k = 0; k < v->count; k++) {
         struct gossip_addr a = gossip_addr_of_net(&v->addrs[k]);
         enum join_seed known = join_seed_of(j, &a);
-        if (known == JOIN_REACHED)
-            return ENTRY_REACHED;
+        if (known == JOIN_REACHED || is_member(core, &a))
+            return ENTRY_REACHED; /* also one that joined us */
         tried = tried || known == JOIN_UNREACHED;
         only_us = only_us && is_known_us(s, &a);
     }

@@ -53,7 +53,8 @@ int seeds_give(struct seeds *s, struct gossip_core *core, struct gossip_time now
 
 /* How it stands with the join list's entries. */
 struct seeds_standing {
-    uint32_t entries, reached; /* reached: an address of it, or it names nobody but us */
+    uint32_t entries, reached; /* reached: an address of it, which is a member's by now or was
+                                * joined once; or it names nobody but us */
 };
 
 /* Loop's thread. */

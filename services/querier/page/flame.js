@@ -82,7 +82,7 @@ export class Flame {
     this.character = g.measureText('0123456789').width / 10;
     this.hatch = this.makeHatch(g);
     this.place();
-    this.redraw();
+    this.paint(); // now: a canvas of a new size is black until it is painted
   }
 
   makeHatch(g) {
@@ -113,11 +113,13 @@ export class Flame {
     if (this.dirty)
       return;
     this.dirty = true;
-    requestAnimationFrame(() => {
-      this.dirty = false;
-      this.draw();
-      this.drawOver();
-    });
+    requestAnimationFrame(() => { if (this.dirty) this.paint(); });
+  }
+
+  paint() {
+    this.dirty = false;
+    this.draw();
+    this.drawOver();
   }
 
   style(name) {

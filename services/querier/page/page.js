@@ -157,8 +157,9 @@ async function askTimeline([start, end], signal) {
     end: String(b), step: stepS,
   }, signal);
   const series = (body.series || [])[0];
+  // A point speaks of the step before it: that of the range's start lies outside.
   const points = ((series && series.points) || []).map(
-    p => ({time: Number(p.timestamp || 0), value: Number(p.value || 0)}));
+    p => ({time: Number(p.timestamp || 0), value: Number(p.value || 0)})).filter(p => p.time > start);
   timeline.show(points, [start, end], stepS, units.parseType(state.type).unit, zone);
 }
 

@@ -122,6 +122,25 @@ static size_t place(const struct buf *b, const char *text)
     return at;
 }
 
+static void traffic_is_in_both_directions_and_per_second(void **state)
+{
+    struct world w;
+    struct buf b = {0};
+    (void)state;
+    assert_int_equal(init(&w), 0);
+    w.page.mono = w.page.before.at + 10000;
+    w.page.before.packets = (struct gossip_packets){100, 1000, 200, 2000, 1};
+    w.page.packets = (struct gossip_packets){150, 6000, 225, 4000, 3};
+    page_members_html(&w.page, &b);
+    assert_true(has(&b,
+                    "<tr><td>packets</td><td class=\"num\">5.0</td><td class=\"num\">500 B</td>"
+                    "<td class=\"num\">2.5</td><td class=\"num\">200 B</td>"
+                    "<td class=\"num\"><b class=\"warn\">2</b></td></tr>"));
+    assert_true(has(&b, "<tr><td>changes heard</td><td colspan=\"2\"></td>"));
+    buf_reset(&b);
+    end(&w);
+}
+
 static void members_stand_with_the_trouble_first(void **state)
 {
     struct world w;
@@ -275,6 +294,7 @@ static void a_page_without_memory_says_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(traffic_is_in_both_directions_and_per_second),
         cmocka_unit_test(members_stand_with_the_trouble_first),
         cmocka_unit_test(a_ring_whose_names_are_no_members_names_accuses_nobody),
         cmocka_unit_test(keys_can_be_viewed_and_downloaded),

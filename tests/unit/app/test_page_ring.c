@@ -329,6 +329,12 @@ static void a_ring_without_copies_speaks_of_no_quorum(void **state)
     assert_true(has(&b, "<b>1 of 2 instances is silent</b>: d-1 is UNHEALTHY.</p>"));
     assert_true(has(&b, "href=\"../distributor/ring?ask=d-1\""));
     assert_false(has(&b, "quorum") || has(&b, "who holds"));
+    assert_true(
+        has(&b, "<span>max/mean ")); /* no cause for concern where shares differ by design */
+    w.page.replicated = true;
+    buf_clear(&b);
+    page_ring_html(&w.page, &b);
+    assert_true(has(&b, "<span class=\"warn\">max/mean "));
     end(&w, &b);
 }
 

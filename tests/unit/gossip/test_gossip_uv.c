@@ -60,12 +60,14 @@ static void on_change(void *arg, struct str key, const void *value)
     o->changes++;
 }
 
+static uint16_t bind_port; /* of the next to start; 0: a free one */
+
 static void start(struct one *o, const char *name, const char *label, uint16_t seed,
                   struct metrics *metrics)
 {
     static struct conf_section sections[4];
     static int used;
-    char name_flag[64], join_flag[64], label_flag[64];
+    char name_flag[64], join_flag[64], label_flag[64], bind_flag[64];
     struct err err = {0};
     struct conf_section *s = &sections[used++ % 4];
     *o = (struct one){0};
@@ -74,12 +76,13 @@ static void start(struct one *o, const char *name, const char *label, uint16_t s
     (void)snprintf(name_flag, sizeof name_flag, "-memberlist.nodename=%s", name);
     (void)snprintf(label_flag, sizeof label_flag, "-memberlist.cluster-label=%s", label);
     (void)snprintf(join_flag, sizeof join_flag, "-memberlist.join=127.0.0.1:%u", seed);
+    (void)snprintf(bind_flag, sizeof bind_flag, "-memberlist.bind-port=%u", bind_port);
     const char *argv[] = {"x",
                           name_flag,
                           label_flag,
                           "-memberlist.randomize-node-name=false",
                           "-memberlist.bind-addr=127.0.0.1",
-                          "-memberlist.bind-port=0",
+                          bind_flag,
                           "-memberlist.gossip-interval=20ms",
                           join_flag};
     assert_int_equal(conf_init(&o->conf, s, 1, &err), 0);
@@ -222,6 +225,36 @@ static void the_packet_of_the_vectors_is_read(void **state)
     buf_reset(&packet);
 }
 
+static bool says(const struct one *o, const char *part)
+{
+    struct buf text = {0};
+    gossip_status_text(o->g, &text);
+    bool has = str_contains(buf_view(&text), str_c(part));
+    buf_reset(&text);
+    return has;
+}
+
+static void who_was_not_there_and_then_joined_us_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct one a, b;
+    struct gossip_status s;
+    start(&a, "a", "", 0, NULL); /* for a port that was free */
+    uint16_t port = gossip_self(a.g).port;
+    end(&a);
+    start(&a, "a", "", port, NULL);
+    WAIT(says(&a, "no answer to gossip"));
+    bind_port = port;
+    start(&b, "b", "", gossip_self(a.g).port, NULL);
+    bind_port = 0;
+    WAIT(members_of(&a) == 2);
+    gossip_status(a.g, &s); /* long before we try again */
+    assert_true(s.reached == 1 && s.seeds == 1);
+    assert_true(says(&a, "joined 1 of 1") && !says(&a, "waiting"));
+    end(&b);
+    end(&a);
+}
+
 static void http_on_the_gossip_port_gets_an_answer(void **state)
 {
     (void)state;
@@ -342,15 +375,6 @@ static void an_address_whose_port_lacks_brackets_is_shown_as_it_was_taken(void *
     buf_reset(&lines);
 }
 
-static bool says(const struct one *o, const char *part)
-{
-    struct buf text = {0};
-    gossip_status_text(o->g, &text);
-    bool has = str_contains(buf_view(&text), str_c(part));
-    buf_reset(&text);
-    return has;
-}
-
 static void a_peer_that_closes_without_an_answer_is_waited_for_with_that_reason(void **state)
 {
     struct one a, b;
@@ -384,6 +408,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(members_find_each_other_share_a_key_and_leave),
         T(the_packet_of_the_vectors_is_read),
+        T(who_was_not_there_and_then_joined_us_is_not_waited_for),
         T(http_on_the_gossip_port_gets_an_answer),
         T(a_stream_ping_is_answered_over_the_socket),
         T(an_address_in_use_is_said_so),
