@@ -28,7 +28,6 @@ enum {
     LOG_EVERY_MS = 10000,
     TICK_MAX_MS = 1000,
     TICK_MIN_MS = 10,
-    RUNS = 4, /* of MHD in a turn of the loop: each reads once from each connection */
 };
 
 /* --- routes -------------------------------------------------------------------------------- */
@@ -219,14 +218,9 @@ static void run(struct http_thread *t)
     if (t->mhd == NULL)
         return;
     t->want_run = false;
-    enum MHD_Result more = MHD_YES;
-    ms = 0;
-    for (int i = 0; i < RUNS && more == MHD_YES && ms == 0; i++) {
-        MHD_run(t->mhd);
-        more = MHD_get_timeout(t->mhd, &ms);
-    }
+    MHD_run(t->mhd);
     /* 0 means that some connection can go on; a timer lets others have their turn first. */
-    if (more == MHD_YES)
+    if (MHD_get_timeout(t->mhd, &ms) == MHD_YES)
         uv_timer_start(&t->timer, on_timer, ms, 0);
     else
         uv_timer_stop(&t->timer);
