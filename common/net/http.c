@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/err.h"
+
 static const struct {
     const char *name;
     enum http_method bit;
@@ -93,6 +95,71 @@ const char *http_status_text(unsigned status)
             return texts[i].text;
     }
     return "";
+}
+
+bool http_is_field_name(struct str name)
+{
+    /* Bits of the characters 0 to 63 and 64 to 127. */
+    static const uint64_t words[2] = {0x03ff6cfa00000000u, 0x57ffffffc7fffffeu};
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.data[i];
+        if (c >= 128 || (words[c >> 6] >> (c & 63) & 1) == 0)
+            return false;
+    }
+    return name.len > 0;
+}
+
+bool http_is_sendable(struct str name, struct str value)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (name.data[i] <= ' ' || name.data[i] > '~' || name.data[i] == ':')
+            return false;
+    return name.len > 0 &&
+           (value.len == 0 || (memchr(value.data, '\n', value.len) == NULL &&
+                               memchr(value.data, '\r', value.len) == NULL &&
+                               memchr(value.data, '\0', value.len) == NULL));
+}
+
+/* Two or four digits at `at`; -1: others. */
+static int digits(struct str s, size_t at, size_t count)
+{
+    uint64_t n;
+    return str_u64(str_head(str_skip(s, at), count), &n) == 0 ? (int)n : -1;
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT", the form that RFC 9110 has servers send, as seconds since 1970;
+ * -1: another text. */
+static int64_t read_date(struct str s)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+    int month = 0;
+    if (s.len != 29 || !str_eq(str_skip(s, 25), STR(" GMT")) || s.data[3] != ',')
+        return -1;
+    while (month < 12 && memcmp(s.data + 8, months + (size_t)month * 3, 3) != 0)
+        month++;
+    int day = digits(s, 5, 2), year = digits(s, 12, 4), hour = digits(s, 17, 2);
+    int minute = digits(s, 20, 2), second = digits(s, 23, 2);
+    if (month == 12 || day < 1 || day > 31 || year < 1970 || hour < 0 || hour > 23 ||
+        minute < 0 || minute > 59 || second < 0 || second > 60)
+        return -1;
+    int past = year - (month < 2); /* whole years whose leap day lies behind us */
+    int64_t days = (int64_t)(year - 1970) * 365 + past / 4 - past / 100 + past / 400 -
+                   (1969 / 4 - 1969 / 100 + 1969 / 400) + before[month] + day - 1;
+    return ((days * 24 + hour) * 60 + minute) * 60 + second;
+}
+
+int http_retry_after(struct str value, wall_ms now)
+{
+    enum { DAY_S = 24 * 60 * 60 };
+    uint64_t seconds = 0;
+    int rc = str_u64(value, &seconds);
+    int64_t date = rc == ERR_PARSE ? read_date(value) : -1;
+    if (date > now / 1000)
+        seconds = (uint64_t)(date - now / 1000);
+    if (rc == ERR_LIMIT || seconds > DAY_S)
+        return DAY_S;
+    return seconds == 0 ? -1 : (int)seconds;
 }
 
 /* True when the q-value among the parameters of one coding is above 0, or there is none. */

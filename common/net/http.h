@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "base/time.h"
 
 /* Bits, so that a route can name several. */
 enum http_method {
@@ -38,6 +39,16 @@ void http_method_list(unsigned methods, struct buf *out);
 
 /* First header of that name, whatever the case; data NULL: there is none. */
 struct str http_field_get(const struct http_field *fields, size_t count, const char *name);
+
+/* A name as RFC 9110 has it: one or more letters, digits and "!#$%&'*+-.^_`|~". */
+bool http_is_field_name(struct str name);
+
+/* A header that can be sent: a name without blanks, controls and colons, a value of one line. */
+bool http_is_sendable(struct str name, struct str value);
+
+/* Seconds of a Retry-After: a number, or an HTTP date later than `now`, at most a day. -1: neither,
+ * or no time at all. */
+int http_retry_after(struct str value, wall_ms now);
 
 /* Reason phrase in the words of Go's net/http, as the peers say it; "" for codes that have
  * none. Static. */

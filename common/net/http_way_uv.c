@@ -20,22 +20,11 @@ int http_lists_add_line(struct curl_slist **list, const char *line)
     return 0;
 }
 
-/* What a header's name cannot have: it would end the name or the line. */
-static bool is_name(struct str name)
-{
-    for (size_t i = 0; i < name.len; i++)
-        if (name.data[i] <= ' ' || name.data[i] > '~' || name.data[i] == ':')
-            return false;
-    return name.len > 0;
-}
-
 int http_lists_add(struct curl_slist **list, struct str name, struct str value)
 {
     char small[512];
     size_t size = name.len + value.len + 3;
-    if (!is_name(name) || (value.len > 0 && (memchr(value.data, '\n', value.len) != NULL ||
-                                            memchr(value.data, '\r', value.len) != NULL ||
-                                            memchr(value.data, '\0', value.len) != NULL)))
+    if (!http_is_sendable(name, value))
         return ERR_INVAL;
     char *line = size <= sizeof small ? small : mem_alloc(size);
     if (line == NULL)
@@ -188,21 +177,47 @@ static CURLcode set_target(CURL *e, const struct http_way *w, const char *url,
     return rc;
 }
 
-CURLcode http_way_apply(CURL *e, const struct http_way *w, const char *url,
+CURLcode http_way_apply(CURL *e, const struct http_way *w, const char *url, bool redirected,
                         struct http_call_lists *lists)
 {
+    bool follow = w->redirects_max > 0 || redirected;
     CURLcode rc = set_tls(e, w);
     if (rc == CURLE_OK)
         rc = set_proxy(e, w, lists);
     if (rc == CURLE_OK)
         rc = set_target(e, w, url, lists);
-    if (rc == CURLE_OK && w->redirects_max > 0)
+    if (rc == CURLE_OK && follow)
         rc = curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
     /* What went out under TLS does not go on without. */
     const char *to = strncmp(url, "https:", 6) == 0 ? "https" : "http,https";
-    if (rc == CURLE_OK && w->redirects_max > 0)
+    if (rc == CURLE_OK && follow)
         rc = curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, to);
-    if (rc == CURLE_OK && w->redirects_max > 0)
+    if (rc == CURLE_OK && follow)
         rc = curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)w->redirects_max);
     return rc;
+}
+
+int http_way_location(const char *url, struct str location, char **out, bool *same)
+{
+    struct parts before, after = {NULL, NULL, NULL, NULL};
+    char *text = NULL, *relative = str_dup_c(location);
+    CURLcode rc = parts_init(&before, url);
+    if (rc == CURLE_OK && relative != NULL &&
+        curl_url_set(before.url, CURLUPART_URL, relative, CURLU_URLENCODE) == CURLUE_OK &&
+        curl_url_get(before.url, CURLUPART_URL, &text, 0) == CURLUE_OK) {
+        rc = parts_init(&after, text);
+        bool web = rc == CURLE_OK &&
+                   (strcmp(after.scheme, "http") == 0 || strcmp(after.scheme, "https") == 0);
+        *same = rc == CURLE_OK && strcmp(before.scheme, after.scheme) == 0 &&
+                strcmp(before.host, after.host) == 0 && strcmp(before.port, after.port) == 0;
+        *out = web ? str_dup_c(str_c(text)) : NULL;
+        rc = web && *out == NULL ? CURLE_OUT_OF_MEMORY : web ? CURLE_OK : CURLE_URL_MALFORMAT;
+    } else if (rc == CURLE_OK) {
+        rc = relative == NULL ? CURLE_OUT_OF_MEMORY : CURLE_URL_MALFORMAT;
+    }
+    curl_free(text);
+    mem_free(relative);
+    parts_reset(&before);
+    parts_reset(&after);
+    return rc == CURLE_OK ? 0 : rc == CURLE_OUT_OF_MEMORY ? ERR_NOMEM : ERR_IO;
 }

@@ -85,9 +85,15 @@ struct addr tcp_local(const struct tcp_conn *c);
 /* It stands, or once stood; TLS aside. */
 bool tcp_has_stood(const struct tcp_conn *c);
 
-/* Send bytes, in order; they are borrowed until `done` (may be NULL: then copied). Allowed before
- * the connection stands. ERR_NOMEM, ERR_CLOSED: `done` is not called. */
+/* Send bytes, in order; they are borrowed until `done` (may be NULL: then copied), and not looked
+ * at any more after tcp_close(). Allowed before the connection stands. ERR_NOMEM, ERR_CLOSED: `done` is not called. */
 int tcp_write(struct tcp_conn *c, struct str bytes, tcp_written_fn done, void *arg);
+
+/* Send what the kernel takes at once of these runs of bytes (4 at most) in one system call, and
+ * return how many it took: nothing is copied or kept. The rest is for tcp_write(). 0 too when
+ * something waits to be sent, under TLS, before the connection stands, and when sending has
+ * failed, whose end follows. */
+size_t tcp_write_now(struct tcp_conn *c, const struct str *parts, unsigned count);
 
 /* Bytes written and not yet taken by the kernel. */
 size_t tcp_unsent(const struct tcp_conn *c);

@@ -33,6 +33,7 @@ struct tcp_conn {
     bool drain;       /* close when all is sent */
     bool shut;        /* all is sent, and the peer was told */
     bool eof;         /* the peer will send no more */
+    int write_code;   /* of a write that failed while there may be something to read */
 };
 
 /* --- of tcp_uv.c ---------------------------------------------------------------------------- */

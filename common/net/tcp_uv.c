@@ -160,7 +160,9 @@ static void on_bytes(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     uv_read_stop(stream);
-    if (c->tls != NULL)
+    if (c->write_code != 0)
+        tcp_end(c, c->write_code);
+    else if (c->tls != NULL)
         tls_layer_eof(c);
     else
         tcp_peer_ended(c);
@@ -437,6 +439,16 @@ void tcp_raw_shut(struct tcp_conn *c)
         tcp_end(c, loop_err_of_uv(rc));
 }
 
+/* A peer that has reset the connection may have answered before: what it sent is read first, and
+ * the end of that is the connection's. */
+static void write_failed(struct tcp_conn *c, int code)
+{
+    if (c->tls == NULL && !c->drain && c->connected && !c->eof && code == ERR_CLOSED)
+        c->write_code = code;
+    else
+        tcp_end(c, code);
+}
+
 static void on_written(uv_write_t *req, int status)
 {
     struct tcp_out *w = LIST_ITEM(req, struct tcp_out, uv);
@@ -444,8 +456,8 @@ static void on_written(uv_write_t *req, int status)
     c->unsent -= w->size;
     if (w->done != NULL)
         w->done(w->arg, loop_err_of_uv(status));
-    if (status != 0)
-        tcp_end(c, loop_err_of_uv(status));
+    if (status != 0 && !c->closing)
+        write_failed(c, loop_err_of_uv(status));
     mem_free(w);
 }
 
@@ -478,6 +490,23 @@ int tcp_write(struct tcp_conn *c, struct str bytes, tcp_written_fn done, void *a
         return ERR_CLOSED;
     return c->tls != NULL ? tls_layer_write(c, bytes, done, arg)
                           : tcp_raw_write(c, bytes, done, arg);
+}
+
+size_t tcp_write_now(struct tcp_conn *c, const struct str *parts, unsigned count)
+{
+    enum { PARTS_MAX = 4 };
+    uv_buf_t bufs[PARTS_MAX];
+    ASSERT(count <= PARTS_MAX);
+    if (c->closing || c->finish || c->tls != NULL || !c->connected || c->unsent > 0)
+        return 0;
+    for (unsigned i = 0; i < count; i++)
+        bufs[i] = (uv_buf_t){.base = (char *)(uintptr_t)parts[i].data, .len = parts[i].len};
+    int n = uv_try_write((uv_stream_t *)&c->uv, bufs, count);
+    if (n >= 0)
+        return (size_t)n;
+    if (n != UV_EAGAIN)
+        write_failed(c, loop_err_of_uv(n));
+    return 0;
 }
 
 size_t tcp_unsent(const struct tcp_conn *c)

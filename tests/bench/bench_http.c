@@ -1,7 +1,11 @@
 /* What HTTP costs: an empty GET, a POST of 39 kB, the same as an RPC, and the same made by our own
  * client, in CPU time of the serving (or calling) thread and as ratios to the empty GET.
  *
- * 16 connections, closed loop, loopback; the machine's other work moves the absolute figures. */
+ * 16 connections, closed loop, loopback; the machine's other work moves the absolute figures.
+ * `bench_http client N` makes N calls of our own client and nothing else, to count instructions:
+ *
+ *   valgrind --tool=callgrind --separate-threads=yes build/plain/tests/bench/bench_http client 5000
+ */
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "rpc/server.h"
@@ -135,6 +139,7 @@ static struct figure run(const char *head, size_t body_size)
 static atomic_ulong done_count;
 static atomic_bool over;
 static atomic_int under_way;
+static unsigned long last; /* of run_counted(); 0: no last one */
 
 static void ask(void);
 
@@ -142,8 +147,8 @@ static void on_done(void *arg, const struct http_result *r)
 {
     (void)arg;
     ASSERT(r->code == 0 && r->status == 200);
-    atomic_fetch_add(&done_count, 1);
-    if (atomic_load(&over))
+    unsigned long n = atomic_fetch_add(&done_count, 1) + 1;
+    if (atomic_load(&over) || (last != 0 && n + CONNS > last))
         atomic_fetch_sub(&under_way, 1);
     else
         ask();
@@ -189,12 +194,40 @@ static struct figure run_client(void)
     return f;
 }
 
+static void run_counted(unsigned long calls)
+{
+    struct timespec wait = {.tv_nsec = 1000000};
+    last = calls;
+    atomic_store(&under_way, CONNS);
+    loop_call(client_loop, ask_all, NULL);
+    while (atomic_load(&under_way) > 0)
+        nanosleep(&wait, NULL);
+    printf("%lu calls of the client\n", atomic_load(&done_count));
+}
+
 static void print(const char *what, struct figure f, double unit)
 {
     printf("%-44s %8.0f /s %7.1f us CPU %6.2f x\n", what, f.per_second, f.us, f.us / unit);
 }
 
-int main(void)
+static void run_all(void)
+{
+    char head[256];
+    struct figure get = run("GET /empty HTTP/1.1\r\nHost: x\r\n\r\n", 0);
+    print("GET, empty answer", get, get.us);
+    print("GET, answered later (suspend, resume)",
+          run("GET /later HTTP/1.1\r\nHost: x\r\n\r\n", 0), get.us);
+    snprintf(head, sizeof head, "POST /empty HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n",
+             BODY);
+    print("POST 39 kB", run(head, BODY), get.us);
+    snprintf(head, sizeof head,
+             "POST /bench.v1.Bench/Raw HTTP/1.1\r\nHost: x\r\nContent-Type: application/proto\r\n"
+             "Connect-Timeout-Ms: 5000\r\nContent-Length: %d\r\n\r\n", BODY);
+    print("RPC, 39 kB of protobuf, not decoded", run(head, BODY), get.us);
+    print("client: POST 39 kB", run_client(), get.us);
+}
+
+int main(int argc, char **argv)
 {
     struct rpc_server *rpc = NULL;
     static const struct rpc_method methods[] = {
@@ -221,19 +254,10 @@ int main(void)
     ASSERT(loop_start(server_loop, NULL) == 0 && loop_start(client_loop, NULL) == 0);
     port = http_server_addr(server).port;
 
-    char head[256];
-    struct figure get = run("GET /empty HTTP/1.1\r\nHost: x\r\n\r\n", 0);
-    print("GET, empty answer", get, get.us);
-    print("GET, answered later (suspend, resume)",
-          run("GET /later HTTP/1.1\r\nHost: x\r\n\r\n", 0), get.us);
-    snprintf(head, sizeof head, "POST /empty HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n",
-             BODY);
-    print("POST 39 kB", run(head, BODY), get.us);
-    snprintf(head, sizeof head,
-             "POST /bench.v1.Bench/Raw HTTP/1.1\r\nHost: x\r\nContent-Type: application/proto\r\n"
-             "Connect-Timeout-Ms: 5000\r\nContent-Length: %d\r\n\r\n", BODY);
-    print("RPC, 39 kB of protobuf, not decoded", run(head, BODY), get.us);
-    print("client: POST 39 kB", run_client(), get.us);
+    if (argc == 3 && strcmp(argv[1], "client") == 0)
+        run_counted(strtoul(argv[2], NULL, 10));
+    else
+        run_all();
 
     http_client_free(&client);
     http_server_free(&server);

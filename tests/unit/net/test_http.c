@@ -102,6 +102,56 @@ static void a_field_is_found_whatever_its_case_and_the_first_counts(void **state
     assert_null(http_field_get(f, 2, "x-b").data);
 }
 
+static void names_of_fields_are_tokens_and_what_is_sent_is_one_line(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 256; c++) {
+        char text[] = {'a', (char)c};
+        bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool mark = c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+        assert_int_equal(http_is_field_name(str_of(text, 2)), word || mark);
+        bool line = c != '\0' && c != '\r' && c != '\n';
+        assert_int_equal(http_is_sendable(STR("a"), str_of(text, 2)), line);
+        if (word || mark)
+            assert_true(http_is_sendable(str_of(text, 2), STR("")));
+    }
+    assert_false(http_is_field_name(STR("")));
+    assert_false(http_is_sendable(STR(""), STR("")));
+    assert_false(http_is_sendable(STR("a:"), STR("")));
+    assert_false(http_is_sendable(STR("a b"), STR("")));
+}
+
+static void retry_after_is_seconds_or_a_date_and_at_most_a_day(void **state)
+{
+    const wall_ms now = 784111777000; /* 1994-11-06 08:49:37 */
+    static const struct {
+        const char *text;
+        int seconds;
+    } cases[] = {
+        {"7", 7}, {"0", -1}, {"-7", -1}, {"", -1}, {"7s", -1}, {"86401", 86400},
+        {"99999999999999999999999", 86400},
+        {"Sun, 06 Nov 1994 08:49:38 GMT", 1},
+        {"Sun, 06 Nov 1994 08:49:37 GMT", -1},
+        {"Sun, 06 Nov 1994 09:49:37 GMT", 3600},
+        {"Mon, 07 Nov 1994 08:49:36 GMT", 86399},
+        {"Fri, 06 Nov 2099 08:49:37 GMT", 86400},
+        {"Sat, 05 Nov 1994 08:49:37 GMT", -1},
+        {"Sun, 06 Nov 1994 25:49:37 GMT", -1},
+        {"Sun, 06 Noc 1994 09:49:37 GMT", -1},
+        {"Sun, 06 Nov 1994 09:49:37 CET", -1},
+        {"Sunday, 06-Nov-94 08:49:38 GMT", -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (http_retry_after(str_c(cases[i].text), now) != cases[i].seconds)
+            fail_msg("%s: %d", cases[i].text, http_retry_after(str_c(cases[i].text), now));
+    /* Leap years: each is a second later than the time of the call. */
+    assert_int_equal(http_retry_after(STR("Thu, 29 Feb 2024 00:00:01 GMT"), 1709164800000), 1);
+    assert_int_equal(http_retry_after(STR("Fri, 01 Mar 2024 00:00:01 GMT"), 1709251200000), 1);
+    assert_int_equal(http_retry_after(STR("Mon, 01 Mar 2100 00:00:01 GMT"), 4107542400000), 1);
+    assert_int_equal(http_retry_after(STR("Thu, 01 Jan 1970 00:00:01 GMT"), 0), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +161,8 @@ int main(void)
         cmocka_unit_test(route_labels_are_those_of_the_peers_dashboards),
         cmocka_unit_test(methods_have_names_and_get_brings_head),
         cmocka_unit_test(a_field_is_found_whatever_its_case_and_the_first_counts),
+        cmocka_unit_test(names_of_fields_are_tokens_and_what_is_sent_is_one_line),
+        cmocka_unit_test(retry_after_is_seconds_or_a_date_and_at_most_a_day),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

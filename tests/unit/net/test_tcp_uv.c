@@ -7,6 +7,7 @@
 
 #include "net/tcp.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -319,8 +320,53 @@ static void who_finds_no_memory_is_turned_away_and_the_next_one_is_not(void **st
     assert_int_equal(tcp_listener_conns(w->listener), 1);
 }
 
+static void what_the_kernel_takes_at_once_is_sent_and_the_rest_is_told(void **state)
+{
+    struct world *w = *state;
+    static char big[32 << 20];
+    const struct str parts[] = {STR("head,"), STR(""), STR("body")};
+    const struct str much[] = {STR("more"), str_of(big, sizeof big)};
+    call(w);
+    assert_int_equal(tcp_write_now(w->client.conn, parts, 3), 0); /* it does not stand yet */
+    UNTIL(w, w->client.connected && w->server.conn != NULL);
+    assert_int_equal(tcp_write_now(w->client.conn, parts, 3), 9);
+    assert_int_equal(tcp_unsent(w->client.conn), 0);
+    UNTIL(w, w->server.got.size == 9);
+    assert_memory_equal(w->server.got.data, "head,body", 9);
+    size_t n = tcp_write_now(w->client.conn, much, 2);
+    assert_in_range(n, 4, sizeof big);
+    struct str rest = str_skip(much[1], n - 4);
+    assert_int_equal(tcp_write(w->client.conn, rest, NULL, NULL), 0);
+    assert_int_equal(tcp_write_now(w->client.conn, parts, 3), 0); /* others wait before it */
+    UNTIL(w, w->server.got.size == 9 + 4 + sizeof big);
+    tcp_finish(w->client.conn);
+    assert_int_equal(tcp_write_now(w->client.conn, parts, 3), 0);
+}
+
+/* Whoever refuses a request early and goes is still heard. */
+static void what_a_peer_said_before_it_reset_the_connection_is_read(void **state)
+{
+    struct world *w = *state;
+    call(w);
+    UNTIL(w, w->client.connected && w->server.conn != NULL);
+    const struct str bytes[] = {STR("request")};
+    assert_int_equal(tcp_write_now(w->client.conn, bytes, 1), 7);
+    UNTIL(w, w->server.got.size == 7);
+    assert_int_equal(tcp_write_now(w->client.conn, bytes, 1), 7); /* stays unread: a reset follows */
+    const struct str no[] = {STR("no")};
+    assert_int_equal(tcp_write_now(w->server.conn, no, 1), 2);
+    tcp_close(w->server.conn);
+    assert_int_equal(tcp_write_now(w->client.conn, bytes, 1), 0);
+    assert_int_equal(tcp_write(w->client.conn, STR("rest"), NULL, NULL), 0);
+    assert_int_equal(w->client.got.size, 0);
+    UNTIL(w, w->client.ends == 1);
+    assert_int_equal(w->client.code, ERR_CLOSED);
+    assert_int_equal(w->client.got.size, 2);
+}
+
 int main(void)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* as every process of ours does */
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(bytes_go_both_ways_also_those_written_before_the_connection_stands),
@@ -334,6 +380,8 @@ int main(void)
         T(version_six_works_where_the_host_has_it),
         T(no_memory_is_an_error_and_nothing_is_called_back),
         T(who_finds_no_memory_is_turned_away_and_the_next_one_is_not),
+        T(what_the_kernel_takes_at_once_is_sent_and_the_rest_is_told),
+        T(what_a_peer_said_before_it_reset_the_connection_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
