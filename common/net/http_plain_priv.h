@@ -1,5 +1,5 @@
-/* net/http_plain_priv.h - plain HTTP calls as their two files see them: http_plain_uv.c for the
- * calls, http_host_uv.c for where they go.
+/* net/http_plain_priv.h - plain HTTP calls as their files see them: http_plain_uv.c for the calls,
+ * http_render.c for what they send, http_host_uv.c for where they go.
  *
  * A call has a place at its host from start to end: it waits, or it has one of the host's slots.
  * A slot is a connection, or the attempt to get one. */
@@ -96,7 +96,7 @@ struct plain_call {
     struct http_conn *conn;
     struct http_call *elsewhere;
     struct buf head;  /* of the request; behind head_len its URL with a NUL */
-    size_t head_len, own_at, own_end; /* own: the caller's headers */
+    size_t head_len, own_at, own_end, own_count; /* own: the caller's headers */
     struct str shown; /* host and port as the URL has them, for messages */
     struct str body;
     enum http_method method;
@@ -138,6 +138,16 @@ struct http_conn *http_conn_take(struct http_host *h);
 
 /* Close a connection, which is gone afterwards; its slot is free. */
 void http_conn_drop(struct http_conn *c);
+
+/* --- http_render.c --------------------------------------------------------------------------- */
+
+/* Write request line and headers into call->head, with the URL behind them. ERR_INVAL (a header
+ * that cannot be sent), ERR_NOMEM. */
+int http_call_render(struct plain_call *call, const struct http_ask *ask,
+                     const struct http_url *url);
+
+/* The caller's headers, own_count of them, read back from there. Returns how many. */
+size_t http_call_own_fields(const struct plain_call *call, struct http_field *out);
 
 /* --- http_plain_uv.c ------------------------------------------------------------------------- */
 

@@ -303,35 +303,14 @@ static struct str location_of(const struct plain_call *call)
     return http_field_get(fields, count, "Location");
 }
 
-/* The caller's headers, as they were rendered: "name: value" CR LF, one a line. */
-static size_t own_fields(const struct plain_call *call, struct http_field *out)
-{
-    struct str rest = str_of(call->head.data + call->own_at, call->own_end - call->own_at), line;
-    size_t count = 0;
-    while (rest.len > 0 && str_cut(&rest, '\n', &line)) {
-        str_cut(&line, ':', &out[count].name);
-        out[count++].value = str_trim(line);
-    }
-    return count;
-}
-
-static size_t count_lines(struct str s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++)
-        n += s.data[i] == '\n';
-    return n;
-}
-
 static void follow(struct plain_call *call, struct str location)
 {
     struct err err = {0};
-    size_t lines = count_lines(str_of(call->head.data + call->own_at, call->own_end - call->own_at));
-    struct http_field *fields = mem_calloc(lines, sizeof *fields);
+    struct http_field *fields = mem_calloc(call->own_count, sizeof *fields);
     struct http_ask next = {.method = call->method,
                             .url = (const char *)call->head.data + call->head_len,
                             .headers = fields,
-                            .header_count = fields == NULL ? 0 : own_fields(call, fields),
+                            .header_count = fields == NULL ? 0 : http_call_own_fields(call, fields),
                             .body = call->body,
                             .deadline = call->deadline,
                             .response_max = call->response_max,
@@ -480,68 +459,6 @@ bool http_plain_takes(const struct http_ask *ask, struct http_url *url)
     return direct && http_url_split(str_c(ask->url), url);
 }
 
-static void put_line(struct buf *b, struct str name, struct str value)
-{
-    buf_str(b, name);
-    buf_put(b, ": ", 2);
-    buf_str(b, value);
-    buf_put(b, "\r\n", 2);
-}
-
-/* Where the body ends is ours to say. */
-static bool is_framing(struct str name)
-{
-    return str_eq_nocase(name, STR("Content-Length")) ||
-           str_eq_nocase(name, STR("Transfer-Encoding"));
-}
-
-static bool has(const struct http_ask *ask, const char *name)
-{
-    return http_field_get(ask->headers, ask->header_count, name).data != NULL;
-}
-
-/* Write request line and headers, and keep the URL behind them. */
-static int render(struct plain_call *call, const struct http_ask *ask, const struct http_url *url)
-{
-    struct buf *b = &call->head;
-    struct str whole = str_c(ask->url);
-    buf_clear(b);
-    buf_c(b, http_method_name(ask->method));
-    if (url->target.len == 0 || url->target.data[0] != '/')
-        buf_put(b, " /", 2);
-    else
-        buf_u8(b, ' ');
-    buf_str(b, url->target);
-    buf_c(b, " HTTP/1.1\r\n");
-    if (!has(ask, "Host"))
-        put_line(b, STR("Host"), url->host_header);
-    if (!has(ask, "User-Agent"))
-        put_line(b, STR("User-Agent"), str_c(call->plain->config.user_agent));
-    if (!has(ask, "Accept"))
-        put_line(b, STR("Accept"), STR("*/*"));
-    call->own_at = b->size;
-    for (size_t i = 0; i < ask->header_count; i++) {
-        if (!http_is_sendable(ask->headers[i].name, ask->headers[i].value))
-            return ERR_INVAL;
-        if (!is_framing(ask->headers[i].name))
-            put_line(b, ask->headers[i].name, ask->headers[i].value);
-    }
-    call->own_end = b->size;
-    if (ask->method == HTTP_POST || ask->method == HTTP_PUT || call->body.len > 0) {
-        buf_c(b, "Content-Length: ");
-        buf_udec(b, call->body.len);
-        buf_put(b, "\r\n", 2);
-    }
-    buf_put(b, "\r\n", 2);
-    call->head_len = b->size;
-    buf_put(b, whole.data, whole.len + 1);
-    if (b->error != 0)
-        return ERR_NOMEM;
-    call->shown = str_of(b->data + call->head_len + (url->host_header.data - whole.data),
-                         url->host_header.len);
-    return 0;
-}
-
 static struct plain_call *call_new(struct http_plain *p)
 {
     struct list *spare = list_first(&p->spare);
@@ -580,7 +497,7 @@ int http_plain_start(struct http_plain *p, const struct http_ask *ask, const str
     call->way = ask->way;
     call->done = ask->done;
     call->arg = ask->arg;
-    int rc = render(call, ask, url);
+    int rc = http_call_render(call, ask, url);
     if (rc == 0)
         rc = http_host_get(&call->host, p, url, ask->way != NULL ? ask->way->connect_to : NULL);
     if (rc != 0) {

@@ -32,7 +32,7 @@ struct http_response {
     enum http_response_state state;
     unsigned status;   /* once the head is complete */
     bool keep;         /* of a DONE one: the connection can carry another request */
-    int code;          /* of a BAD one: ERR_IO (not HTTP/1), ERR_LIMIT, ERR_CLOSED (cut), ERR_NOMEM */
+    int code; /* of a BAD one: ERR_IO (not HTTP/1), ERR_LIMIT, ERR_CLOSED (cut), ERR_NOMEM */
     const char *error; /* of a BAD one, in words; static */
     struct buf body;   /* so far */
     /* The rest is its own. */

@@ -86,7 +86,8 @@ struct addr tcp_local(const struct tcp_conn *c);
 bool tcp_has_stood(const struct tcp_conn *c);
 
 /* Send bytes, in order; they are borrowed until `done` (may be NULL: then copied), and not looked
- * at any more after tcp_close(). Allowed before the connection stands. ERR_NOMEM, ERR_CLOSED: `done` is not called. */
+ * at any more after tcp_close(). Allowed before the connection stands. ERR_NOMEM, ERR_CLOSED:
+ * `done` is not called. */
 int tcp_write(struct tcp_conn *c, struct str bytes, tcp_written_fn done, void *arg);
 
 /* Send what the kernel takes at once of these runs of bytes (4 at most) in one system call, and

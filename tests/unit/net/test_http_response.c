@@ -48,7 +48,8 @@ static void an_answer_is_read_wherever_its_bytes_are_cut(void **state)
         bool keep;
     } cases[] = {
         {H "X-Got:  a b \t\r\nX-Empty:\r\n" LENGTH(5) "\r\nhello", "hello", true},
-        {"HTTP/1.1 100 Continue\r\nX-Got: no\r\n\r\n" H "X-Got: a b\r\n" LENGTH(0) "\r\n", "", true},
+        {"HTTP/1.1 100 Continue\r\nX-Got: no\r\n\r\n" H "X-Got: a b\r\n" LENGTH(0) "\r\n", "",
+         true},
         {H "X-Got: a b\r\n" CHUNKED "\r\n5\r\nhello\r\n0A;x=\"y\"\r\n0123456789\r\n000\r\n"
            "X-Trailer: 1\r\n\r\n", "hello0123456789", true},
         {"HTTP/1.1 200\nx-got: a b\n" "content-length: 2\n\nok", "ok", true},

@@ -352,7 +352,7 @@ static void what_a_peer_said_before_it_reset_the_connection_is_read(void **state
     const struct str bytes[] = {STR("request")};
     assert_int_equal(tcp_write_now(w->client.conn, bytes, 1), 7);
     UNTIL(w, w->server.got.size == 7);
-    assert_int_equal(tcp_write_now(w->client.conn, bytes, 1), 7); /* stays unread: a reset follows */
+    assert_int_equal(tcp_write_now(w->client.conn, bytes, 1), 7); /* unread: a reset follows */
     const struct str no[] = {STR("no")};
     assert_int_equal(tcp_write_now(w->server.conn, no, 1), 2);
     tcp_close(w->server.conn);
