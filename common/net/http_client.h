@@ -2,7 +2,10 @@
  *
  * One client belongs to one loop and its thread. A call may reach the server twice when a kept
  * connection dies at the wrong moment: what is sent must be idempotent.
- * Driver over libcurl's multi interface. Tests: tests/unit/net/test_http_client_uv.c. */
+ * Plain calls are made by connections of ours, all others by libcurl. Names of plain URLs come from
+ * the hosts file and DNS, and are remembered for a minute. Content-Length and Transfer-Encoding are
+ * the client's own: a caller's are not sent.
+ * Driver over libuv and libcurl. Tests: tests/unit/net/test_http_client_uv.c, test_http_way.c. */
 #ifndef NET_HTTP_CLIENT_H
 #define NET_HTTP_CLIENT_H
 
