@@ -73,17 +73,21 @@ const char *http_status_text(unsigned status)
         {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
+        {402, "Payment Required"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
         {408, "Request Timeout"},
         {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
         {412, "Precondition Failed"},
         {413, "Request Entity Too Large"},
         {415, "Unsupported Media Type"},
         {422, "Unprocessable Entity"},
+        {425, "Too Early"},
         {429, "Too Many Requests"},
-        {499, "Client Closed Request"},
         {500, "Internal Server Error"},
         {501, "Not Implemented"},
         {502, "Bad Gateway"},
@@ -216,19 +220,31 @@ static bool is_alnum(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-void http_percent_encode(struct str s, struct buf *out)
+static void encode(struct str s, bool plus, struct buf *out)
 {
     static const char hex[] = "0123456789ABCDEF";
     for (size_t i = 0; i < s.len; i++) {
         char c = s.data[i];
         if (is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~') {
             buf_u8(out, (uint8_t)c);
+        } else if (plus && c == ' ') {
+            buf_u8(out, '+');
         } else {
             buf_u8(out, '%');
             buf_u8(out, (uint8_t)hex[(uint8_t)c >> 4]);
             buf_u8(out, (uint8_t)hex[(uint8_t)c & 15]);
         }
     }
+}
+
+void http_percent_encode(struct str s, struct buf *out)
+{
+    encode(s, false, out);
+}
+
+void http_form_encode(struct str s, struct buf *out)
+{
+    encode(s, true, out);
 }
 
 static int hex_of(char c)

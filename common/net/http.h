@@ -65,6 +65,9 @@ bool http_media_type(struct str content_type, char *out, size_t size);
 /* Append `s` percent-encoded but for the unreserved characters of RFC 3986. */
 void http_percent_encode(struct str s, struct buf *out);
 
+/* The same with '+' for a blank: a part of a form or of a query, as Go writes them. */
+void http_form_encode(struct str s, struct buf *out);
+
 /* Decode %XX (a broken escape stays as it is) into out, which has room for s.len bytes; '+' becomes
  * a blank when `plus`. Returns the number of bytes written. */
 size_t http_percent_decode(struct str s, bool plus, char *out);

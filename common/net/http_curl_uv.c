@@ -389,6 +389,8 @@ static int add_headers(struct curl_call *call, const struct http_ask *ask)
     /* Without this, curl waits up to a second for a 100 before larger bodies. */
     if (rc == 0)
         rc = http_lists_add_line(list, "Expect:");
+    if (rc == 0 && http_field_get(ask->headers, ask->header_count, "Accept").data == NULL)
+        rc = http_lists_add_line(list, "Accept:"); /* it would say that it takes anything */
     if (rc == 0 && ask->method != HTTP_GET &&
         http_field_get(ask->headers, ask->header_count, "Content-Type").data == NULL)
         rc = http_lists_add_line(list, "Content-Type:"); /* not curl's guess */

@@ -235,12 +235,12 @@ static bool read_headers(struct call *c)
     struct str timeout = http_req_header(req, "Connect-Timeout-Ms");
     struct str packed = http_req_header(req, "Content-Encoding");
     uint64_t ms;
-    if (version.data != NULL && !str_eq(version, STR("1"))) {
+    if (version.len > 0 && !str_eq(version, STR("1"))) {
         rpc_fail(&c->pub, RPC_INVALID_ARGUMENT,
-                 "connect-protocol-version must be \"1\": got \"%.*s\"", STR_ARG(version));
+                 "Connect-Protocol-Version must be \"1\": got \"%.*s\"", STR_ARG(version));
         return false;
     }
-    if (timeout.data != NULL) {
+    if (timeout.len > 0) {
         if (rpc_timeout_parse(timeout, &ms) != 0) {
             rpc_fail(&c->pub, RPC_INVALID_ARGUMENT,
                      "Connect-Timeout-Ms \"%.*s\" is not a number of at most 10 digits",

@@ -134,6 +134,16 @@ static int look_at_all(struct tls_source *s, bool *changed, struct err *err)
     return rc == 0 ? watched_look(&s->key, changed, err) : rc;
 }
 
+/* An authority that is none would fail every handshake: better said at once. */
+static int check_authority(const struct watched *ca, struct err *err)
+{
+    struct str text = buf_view(&ca->text);
+    if (text.len == 0 || str_contains(text, STR("-----BEGIN CERTIFICATE-----")))
+        return 0;
+    return err_set(err, ERR_INVAL, "unable to use specified CA cert %s",
+                   ca->path == NULL ? "inline" : ca->path);
+}
+
 int tls_source_init(struct tls_source **out, const struct set_tls *s, struct err *err)
 {
     bool changed = false;
@@ -148,6 +158,8 @@ int tls_source_init(struct tls_source **out, const struct set_tls *s, struct err
         rc = err_set(err, ERR_NOMEM, "no memory for certificates");
     if (rc == 0)
         rc = look_at_all(t, &changed, err);
+    if (rc == 0)
+        rc = check_authority(&t->ca, err);
     if (rc == 0 && (t->now = texts_new(t)) == NULL)
         rc = err_set(err, ERR_NOMEM, "no memory for certificates");
     if (rc != 0) {

@@ -376,7 +376,7 @@ static bool is_stored(const struct send *s, const struct http_result *r)
         return r->status == 200 || (s->e->better_codes && r->status >= 200 && r->status <= 299);
     struct str type = http_field_get(r->headers, r->header_count, "Content-Type");
     return r->status == 200 && (str_starts_with(type, STR("application/proto")) ||
-                                (type.len == 0 && r->body.len == 0));
+                                (s->e->better_codes && type.len == 0 && r->body.len == 0));
 }
 
 /* The call ended without an answer. */

@@ -42,9 +42,9 @@ static void put_field(struct buf *out, struct str name, struct str value)
 {
     if (out->size > 0)
         buf_u8(out, '&');
-    http_percent_encode(name, out);
+    http_form_encode(name, out);
     buf_u8(out, '=');
-    http_percent_encode(value, out);
+    http_form_encode(value, out);
 }
 
 int oauth_init(struct oauth **out, const struct set_oauth2 *s, struct err *err)
@@ -233,9 +233,9 @@ static int write_request(struct slot *s, struct arena *a, struct str *authorizat
         put_field(&s->body, STR("client_secret"), secret);
         *authorization = STR("");
     } else {
-        http_percent_encode(str_c(o->id), &pair);
+        http_form_encode(str_c(o->id), &pair);
         buf_u8(&pair, ':');
-        http_percent_encode(secret, &pair);
+        http_form_encode(secret, &pair);
         buf_c(&header, "Basic ");
         base64_put(&header, buf_view(&pair), true);
         *authorization = str_dup(a, buf_view(&header));

@@ -85,6 +85,12 @@ static int compare_params(const void *a, const void *b)
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
+/* What is between the two of "a=1&&b=2". */
+static bool is_empty(const struct http_field *f)
+{
+    return f->name.len == 0 && f->value.len == 0;
+}
+
 /* /ingest?a=1&name=app{...}&...: sorted by key. */
 static int make_ingest_target(const struct flow_item *item, struct labels set, struct arena *a,
                               struct outgoing *out)
@@ -97,7 +103,7 @@ static int make_ingest_target(const struct flow_item *item, struct labels set, s
     labelset_put_name(set, &name);
     params[n++] = (struct param){{STR("name"), buf_view(&name)}, 0};
     for (size_t i = 0; i < item->param_count; i++)
-        if (!str_eq(item->params[i].name, STR("name"))) {
+        if (!is_empty(&item->params[i]) && !str_eq(item->params[i].name, STR("name"))) {
             params[n] = (struct param){item->params[i], i};
             n++;
         }
@@ -105,9 +111,9 @@ static int make_ingest_target(const struct flow_item *item, struct labels set, s
     buf_c(&target, "/ingest");
     for (size_t i = 0; i < n; i++) {
         buf_u8(&target, i == 0 ? '?' : '&');
-        http_percent_encode(params[i].field.name, &target);
+        http_form_encode(params[i].field.name, &target);
         buf_u8(&target, '=');
-        http_percent_encode(params[i].field.value, &target);
+        http_form_encode(params[i].field.value, &target);
     }
     int rc = name.error != 0 ? name.error : target.error;
     if (rc == 0) {

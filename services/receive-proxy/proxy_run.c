@@ -276,6 +276,8 @@ static void print_faults(const struct proxy *p, const struct source *s,
     struct buf text = {0};
     if (p->node->config_file != NULL)
         alloy_diags_print(diags, s->texts, s->count, &text);
+    if (text.size > 0)
+        buf_u8(&text, '\n');
     for (size_t i = 0; p->node->config_file == NULL && i < diags->count; i++)
         if (diags->items[i].severity == ALLOY_ERROR)
             put_flag_fault(diags->items[i].message, &text);

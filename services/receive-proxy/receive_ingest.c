@@ -17,19 +17,19 @@ static void answer(struct receive *r, struct receive_policy *policy, struct http
                    const struct flow_answer *a)
 {
     char after[16];
-    struct http_field retry;
+    struct http_field headers[2];
     struct buf body = {0};
-    struct http_answer out = {.status = a->ok ? 200 : a->status};
+    struct http_answer out = {.status = a->ok ? 200 : a->status, .headers = headers};
     if (!a->ok) {
+        headers[out.header_count++] =
+            (struct http_field){STR("X-Content-Type-Options"), STR("nosniff")};
         out.type = "text/plain; charset=utf-8";
         buf_printf(&body, "%s\n", a->message);
         out.body = buf_view(&body);
     }
     if (!a->ok && policy->forward_headers && a->retry_after_s >= 0) {
         (void)snprintf(after, sizeof after, "%d", a->retry_after_s);
-        retry = (struct http_field){STR("Retry-After"), str_c(after)};
-        out.headers = &retry;
-        out.header_count = 1;
+        headers[out.header_count++] = (struct http_field){STR("Retry-After"), str_c(after)};
     }
     http_reply(req, &out); /* with it goes what stands in its arena */
     buf_reset(&body);

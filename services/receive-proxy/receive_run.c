@@ -176,7 +176,7 @@ static struct str route_name(const char *label)
     static const char push[] = "push_v1_pusherservice";
     if (strncmp(label, push, sizeof push - 1) == 0)
         return STR("push_v1_pusherservice");
-    return strcmp(label, "other") == 0 ? STR("notfound") : str_c(label);
+    return str_c(label);
 }
 
 static void on_seen(void *arg, const struct http_seen *seen)

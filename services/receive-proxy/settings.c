@@ -255,20 +255,41 @@ static int check_proxy(const struct set_proxy *p, struct err *err)
     if (p->from_environment && (is_set(p->url) || is_set(p->no_proxy)))
         return err_set(
             err, ERR_INVAL,
-            "if proxy_from_environment is configured, neither proxy_url nor no_proxy "
-            "may be");
+            "if proxy_from_environment is configured, %s must not be configured",
+            is_set(p->url) ? "proxy_url" : "no_proxy");
+    if (str_starts_with(p->url, STR(":")))
+        return err_set(err, ERR_INVAL, "parse \"%.*s\": missing protocol scheme",
+                       STR_ARG(str_head(p->url, 64)));
     if (is_set(p->no_proxy) && !is_set(p->url))
-        return err_set(err, ERR_INVAL, "if no_proxy is configured, proxy_url must be too");
+        return err_set(err, ERR_INVAL,
+                       "if no_proxy is configured, proxy_url must also be configured");
     if (p->connect_headers.count > 0 && !is_set(p->url) && !p->from_environment)
         return err_set(err, ERR_INVAL,
                        "if proxy_connect_header is configured, proxy_url or "
-                       "proxy_from_environment must be too");
+                       "proxy_from_environment must also be configured");
     return check_header_lists(&p->connect_headers, "proxy_connect_header", err);
+}
+
+/* What belongs to the client itself, or to settings of its own. */
+static int check_reserved(const struct alloy_map_strs *m, struct err *err)
+{
+    static const char *const reserved[] = {
+        "Authorization", "Host", "Content-Encoding", "Content-Length", "Content-Type",
+        "User-Agent", "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+        "Www-Authenticate", "Accept-Encoding", "X-Prometheus-Remote-Write-Version",
+        "X-Prometheus-Remote-Read-Version", "X-Prometheus-Scrape-Timeout-Seconds",
+        "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256"};
+    for (size_t i = 0; i < m->count; i++)
+        for (size_t k = 0; k < sizeof reserved / sizeof *reserved; k++)
+            if (str_eq_nocase(m->items[i].key, str_c(reserved[k])))
+                return err_set(err, ERR_INVAL, "setting header \"%s\" is not allowed",
+                               reserved[k]);
+    return 0;
 }
 
 static int check_headers(const struct set_endpoint *s, struct err *err)
 {
-    int rc = 0;
+    int rc = check_reserved(&s->http_headers, err);
     for (size_t i = 0; rc == 0 && i < s->headers.count; i++)
         rc = check_header(s->headers.items[i].key, s->headers.items[i].value, "headers", err);
     return rc != 0 ? rc : check_header_lists(&s->http_headers, "http_headers", err);
@@ -278,21 +299,21 @@ static int check_oauth2(const struct set_oauth2 *o, struct err *err)
 {
     if (!is_set(o->client_id))
         return err_set(err, ERR_INVAL, "oauth2 client_id must be configured");
+    if (!is_set(o->client_secret) && !is_set(o->client_secret_file))
+        return err_set(err, ERR_INVAL,
+                       "either oauth2 client_secret or client_secret_file must be configured");
+    if (is_set(o->client_secret) && is_set(o->client_secret_file))
+        return err_set(err, ERR_INVAL,
+                       "at most one of oauth2 client_secret & client_secret_file must be "
+                       "configured");
     if (!is_set(o->token_url))
         return err_set(err, ERR_INVAL, "oauth2 token_url must be configured");
-    if (is_set(o->client_secret) == is_set(o->client_secret_file))
-        return err_set(err, ERR_INVAL,
-                       "exactly one of oauth2 client_secret and client_secret_file must be "
-                       "configured");
     int rc = check_proxy(&o->proxy, err);
     return rc != 0 ? rc : set_tls_check(&o->tls, err);
 }
 
 static int check_client(const struct set_endpoint *s, struct err *err)
 {
-    if (is_set(s->bearer_token) && is_set(s->bearer_token_file))
-        return err_set(err, ERR_INVAL,
-                       "at most one of bearer_token & bearer_token_file must be configured");
     unsigned ways =
         (unsigned)(s->basic_auth.given + s->authorization.given + s->oauth2.given +
                    is_set(s->bearer_token) + is_set(s->bearer_token_file));
@@ -307,8 +328,8 @@ static int check_client(const struct set_endpoint *s, struct err *err)
     if (s->authorization.given) {
         if (str_eq_nocase(str_trim(s->authorization.type), STR("basic")))
             return err_set(err, ERR_INVAL,
-                           "authorization type cannot be set to \"basic\", use \"basic_auth\" "
-                           "instead");
+                           "authorization type cannot be set to \"basic\", use "
+                           "\"basic_auth\" block instead");
         if (is_set(s->authorization.credentials) && is_set(s->authorization.credentials_file))
             return err_set(
                 err, ERR_INVAL,

@@ -121,14 +121,15 @@ static void keep(struct share *s)
     queue_put(j->owner->queue, j->thread, s->endpoint, &j->out, on_queued, s);
 }
 
-/* failed to push to endpoint <url> (<n> retries): ... */
+/* failed to push to endpoint <url> (<n> retries): ... As the peer counts, a failure that was worth
+ * another attempt is a retry, also when none followed. */
 static void note_fault(struct share *s, const struct endpoint_result *r)
 {
     struct job *j = s->job;
     char text[FLOW_MESSAGE_MAX];
     snprintf(text, sizeof text, "failed to %s to endpoint %s (%u retries): %.*s",
              j->out.kind == FLOW_PUSH ? "push" : "ingest", endpoint_url(s->endpoint),
-             r->attempts == 0 ? 0 : r->attempts - 1, STR_ARG(r->message));
+             r->attempts - (r->attempts > 0 && r->end == RETRY_REFUSED), STR_ARG(r->message));
     int after = endpoint_policy(s->endpoint)->honour_after ? r->fault.retry_after_s : -1;
     flow_result_fault(&j->sum, r->fault.code, r->fault.status, after, str_c(text));
 }

@@ -182,7 +182,7 @@ def test_an_ingest_goes_on_byte_for_byte(proxy, recorder):
          "Authorization": "Bearer secret", "User-Agent": "mine"})
     assert (status, answer) == (200, b"") and "Content-Type" not in headers
     request = r.requests[0]
-    assert request["path"] == ("/base/ingest?a=x%20y&a=z&from=1&name=shop%7Benv%3Dprod%2Cservice_name%3Dshop%7D"
+    assert request["path"] == ("/base/ingest?a=x+y&a=z&from=1&name=shop%7Benv%3Dprod%2Cservice_name%3Dshop%7D"
                                "&sampleRate=100&spyName=gospy&until=2")
     assert request["body"] == body
     assert headers_of(request, "Content-Type") == ["multipart/form-data; boundary=xyz"]

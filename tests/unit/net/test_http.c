@@ -49,6 +49,13 @@ static void percent_coding_round_trips_every_byte(void **state)
     http_percent_encode(str_of(all, sizeof all), &b);
     assert_int_equal(http_percent_decode(buf_view(&b), true, back), 256);
     assert_memory_equal(all, back, 256);
+    buf_clear(&b);
+    http_form_encode(str_of(all, sizeof all), &b);
+    assert_int_equal(http_percent_decode(buf_view(&b), true, back), 256);
+    assert_memory_equal(all, back, 256);
+    buf_clear(&b);
+    http_form_encode(STR("a +b"), &b);
+    assert_true(str_eq(buf_view(&b), STR("a+%2Bb")));
     buf_reset(&b);
     size_t n = http_percent_decode(STR("a+b%20c%2Bd%zz%4"), true, back);
     assert_int_equal(n, 12);

@@ -55,7 +55,7 @@ static void many_requests_share_one_fetch(void **state)
     /* base64("id%3A1:s%2F2") */
     assert_string_equal(peer_header(r, "Authorization"), "Basic aWQlM0ExOnMlMkYy");
     assert_true(str_eq(buf_view(&r->body),
-                       STR("grant_type=client_credentials&scope=a%20b%20c&aud=x%26y")));
+                       STR("grant_type=client_credentials&scope=a+b+c&aud=x%26y")));
 }
 
 static void a_token_that_one_thread_fetched_serves_the_others(void **state)

@@ -43,7 +43,7 @@ static void an_ingest_keeps_body_types_and_parameters_and_gets_its_new_name(void
     (void)state;
     assert_int_equal(arena_init(&a, 0, NULL), 0);
     assert_int_equal(outgoing_make(&item, set, true, a, &o), 0);
-    assert_true(str_eq(o.target, STR("/ingest?from=1%20%2B&name=cpu%7Bservice_name%3Dsvc%7D&"
+    assert_true(str_eq(o.target, STR("/ingest?from=1+%2B&name=cpu%7Bservice_name%3Dsvc%7D&"
                                      "until=2&x=b&x=a")));
     assert_ptr_equal(o.body.data, item.body.data);
     assert_int_equal(o.header_count, 3);

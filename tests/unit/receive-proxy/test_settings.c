@@ -214,7 +214,7 @@ static void what_does_not_go_together_is_refused(void **state)
     refused("bearer_token = \"a\"\nbasic_auth { }",
             "at most one of basic_auth, authorization, oauth2, bearer_token & bearer_token_file");
     refused("bearer_token = \"a\"\nbearer_token_file = \"b\"",
-            "at most one of bearer_token & bearer_token_file must be configured");
+            "at most one of basic_auth, authorization, oauth2, bearer_token & bearer_token_file");
     refused("authorization {\n type = \"Basic\"\n}", "authorization type cannot be set to");
     refused("basic_auth {\n password = \"a\"\n password_file = \"b\"\n}",
             "at most one of basic_auth password & password_file");
@@ -225,6 +225,11 @@ static void what_does_not_go_together_is_refused(void **state)
     refused("tls_config {\n cert_pem = \"a\"\n}", "key_pem or key_file");
     refused("tls_config {\n key_pem = \"a\"\n}", "cert_pem or cert_file");
     refused("tls_config {\n min_version = \"TLS14\"\n}", "unknown TLS version: TLS14");
+    refused("http_headers = {\"authorization\" = [\"a\"]}",
+            "setting header \"Authorization\" is not allowed");
+    refused("proxy_url = \":a\"", "missing protocol scheme");
+    refused("oauth2 {\n client_id = \"a\"\n client_secret = \"b\"\n client_secret_file = \"c\"\n}",
+            "at most one of oauth2 client_secret & client_secret_file");
     refused("no_proxy = \"a\"", "if no_proxy is configured");
     refused("proxy_url = \"http://a\"\nproxy_from_environment = true",
             "if proxy_from_environment is configured");

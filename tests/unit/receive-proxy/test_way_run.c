@@ -20,6 +20,8 @@
 static char dir[] = "/tmp/emberring-waytest-XXXXXX";
 static char path[100];
 
+#define PEM "-----BEGIN CERTIFICATE-----"
+
 static void put_file(const char *text)
 {
     FILE *f = fopen(path, "w");
@@ -34,24 +36,28 @@ static void certificates_follow_their_files(void **state)
     struct set_proxy none = {0};
     struct way *w = NULL;
     struct way_use first = {0}, second = {0};
+    struct err err = {0};
     (void)state;
-    put_file("one");
+    put_file("no certificate");
+    assert_int_equal(way_init(&w, &s, &none, true, STR("https://x"), &err), ERR_INVAL);
+    assert_non_null(strstr(err.msg, "unable to use specified CA cert"));
+    put_file(PEM "one");
     assert_int_equal(way_init(&w, &s, &none, true, STR("https://x"), NULL), 0);
     way_begin(w, 1000, &first);
-    assert_true(str_eq(first.http.ca_pem, STR("one")));
+    assert_true(str_eq(first.http.ca_pem, STR(PEM "one")));
     assert_true(str_eq(first.http.cert_pem, STR("c")));
     assert_true(str_eq(first.http.key_pem, STR("k")));
     assert_int_equal(first.http.tls_min, 12);
     assert_true(first.http.redirects_max > 0);
-    put_file("another");
+    put_file(PEM "another");
     way_begin(w, 1500, &second); /* not looked at again yet */
-    assert_true(str_eq(second.http.ca_pem, STR("one")));
+    assert_true(str_eq(second.http.ca_pem, STR(PEM "one")));
     way_begin(w, 2000, &second);
-    assert_true(str_eq(second.http.ca_pem, STR("another")));
-    assert_true(str_eq(first.http.ca_pem, STR("one"))); /* a call under way keeps its own */
+    assert_true(str_eq(second.http.ca_pem, STR(PEM "another")));
+    assert_true(str_eq(first.http.ca_pem, STR(PEM "one"))); /* a call under way keeps its own */
     assert_int_equal(unlink(path), 0);
     way_begin(w, 4000, &second); /* gone: the last one is used */
-    assert_true(str_eq(second.http.ca_pem, STR("another")));
+    assert_true(str_eq(second.http.ca_pem, STR(PEM "another")));
     way_end(&first);
     way_end(&second);
     way_end(&second);
@@ -134,7 +140,7 @@ static void running_out_of_memory_is_an_error(void **state)
 {
     static const struct str value = STR_INIT("v");
     static const struct alloy_pair_strs header = {STR_INIT("h"), {1, &value}};
-    struct set_tls s = {.ca_pem = STR("a"), .server_name = STR("s")};
+    struct set_tls s = {.ca_pem = STR(PEM), .server_name = STR("s")};
     struct set_proxy p = {.url = STR("http://p"), .connect_headers = {1, &header}};
     (void)state;
     for (uint64_t n = 1;; n++) {
