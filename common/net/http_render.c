@@ -39,8 +39,6 @@ int http_call_render(struct plain_call *call, const struct http_ask *ask,
         put_line(b, STR("Host"), url->host_header);
     if (!has(ask, "User-Agent"))
         put_line(b, STR("User-Agent"), str_c(call->plain->config.user_agent));
-    if (!has(ask, "Accept"))
-        put_line(b, STR("Accept"), STR("*/*"));
     call->own_at = b->size;
     call->own_count = 0;
     for (size_t i = 0; i < ask->header_count; i++) {
