@@ -98,8 +98,6 @@ struct memberlist {
     struct list relays;
     size_t relay_count;
     struct probe probe;
-    bool answered_turn;   /* of a crowd: the next probe is for one that answered us */
-    size_t answered_at;
     size_t probe_at;
     mono_ms next_gossip, next_probe, next_pushpull;
     bool idle; /* nothing was to be told at the last tick */

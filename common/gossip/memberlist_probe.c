@@ -82,14 +82,6 @@ void ml_probe_next(struct memberlist *ml)
 {
     if (ml->probe.running || members_is_leaving(ml->members))
         return;
-    ml->answered_turn = !ml->answered_turn && members_is_crowd(ml->members);
-    const struct member *known = NULL;
-    if (ml->answered_turn)
-        known = members_next_answered(ml->members, &ml->answered_at);
-    if (known != NULL) {
-        probe_start(ml, known);
-        return;
-    }
     for (size_t checked = 0; checked <= members_count(ml->members); checked++) {
         if (ml->probe_at >= members_count(ml->members)) { /* a full round is over */
             members_reap(ml->members, ml->now);

@@ -558,6 +558,21 @@ size_t members_alive_count(const struct members *m)
     return count_up_to(m, MEMBER_ALIVE);
 }
 
+size_t members_pick(struct members *m, size_t k, member_filter_fn filter, void *arg,
+                    const struct member **out)
+{
+    size_t picked = 0;
+    for (size_t tries = 0; tries < 3 * m->count && picked < k; tries++) {
+        const struct member *n = m->list[rng_below(m->rng, m->count)];
+        bool again = false;
+        for (size_t i = 0; i < picked; i++)
+            again = again || out[i] == n;
+        if (!again && filter(arg, n))
+            out[picked++] = n;
+    }
+    return picked;
+}
+
 uint32_t members_awareness(const struct members *m)
 {
     return m->awareness;

@@ -27,7 +27,6 @@ enum {
     MEMBER_NAME_MAX = 1024, /* bytes; longer names are ignored */
     MEMBER_META_MAX = 512,
     MEMBER_VSN_SIZE = 6,
-    MEMBERS_CROWD = 300,
 };
 
 /* What a node announces: protocol min, max, current; delegate min, max, current. This is what
@@ -148,14 +147,6 @@ const struct member *members_self(const struct members *m);
 size_t members_count(const struct members *m);        /* all in the table */
 size_t members_active_count(const struct members *m); /* alive or suspect, ourselves included */
 size_t members_alive_count(const struct members *m);  /* alive, ourselves included */
-
-/* Where more than MEMBERS_CROWD never answered us, and four times as many as did, somebody may be
- * making up names, and chance would hardly ever meet the others: half of all choices and of all
- * probes are then for those who answered. */
-bool members_is_crowd(const struct members *m);
-
-/* The next one behind *at that answered us, alive or suspected; *at becomes its place; or NULL. */
-const struct member *members_next_answered(const struct members *m, size_t *at);
 
 /* Who may be picked. */
 typedef bool (*member_filter_fn)(void *arg, const struct member *m);

@@ -1,6 +1,5 @@
 /* gossip/members_priv.h - what the files of the table share: members.c (the table and its rules),
- * members_pick.c (choices by chance), members_name.c (names taken twice), members_suspicion.c (how
- * long an accusation runs). */
+ * members_name.c (names taken twice), members_suspicion.c (how long an accusation runs). */
 #ifndef GOSSIP_MEMBERS_PRIV_H
 #define GOSSIP_MEMBERS_PRIV_H
 

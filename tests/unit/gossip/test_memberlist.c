@@ -8,7 +8,6 @@
 
 #include "gossip/memberlist.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -687,72 +686,11 @@ static void with_nothing_to_tell_gossip_sleeps_and_keeps_its_beat(void **state)
     memberlist_free(&t);
 }
 
-/* Whom pings go to. */
-struct pings {
-    uint8_t to;
-    uint32_t known, others;
-};
-
-static void note_ping(void *arg, uint8_t type, struct str body)
-{
-    struct pings *p = arg;
-    (void)body;
-    p->known += type == MSG_PING && p->to < 200;
-    p->others += type == MSG_PING && p->to >= 200;
-}
-
-/* Packets of the time until `end`, a tick each 200 ms. */
-static void run_crowd(mono_ms *now, mono_ms end, struct pings *pings, uint32_t *packets)
-{
-    struct memberlist_action a;
-    for (; *now < end; *now += 200) {
-        memberlist_tick(ml, *now);
-        while (memberlist_next(ml, &a)) {
-            pings->to = a.to.ip[15];
-            if (a.verb == ML_PACKET) {
-                assert_int_equal(packet_open(buf_view(&a.bytes), note_ping, pings, NULL), 0);
-                packets[pings->to >= 200]++;
-            }
-            buf_reset(&a.bytes);
-        }
-    }
-}
-
-static void names_that_never_answer_do_not_keep_us_from_those_who_do(void **state)
-{
-    (void)state;
-    struct members *m = (struct members *)(uintptr_t)memberlist_members(ml);
-    struct pings pings = {0};
-    uint32_t packets[2] = {0};
-    mono_ms now = 1000;
-    char name[16];
-    for (uint8_t i = 1; i <= 5; i++) {
-        (void)snprintf(name, sizeof name, "known-%u", i);
-        know(name, (uint8_t)(10 + i));
-        members_answered(m, str_c(name));
-    }
-    for (uint32_t i = 0; i < 1000; i++) {
-        (void)snprintf(name, sizeof name, "made-up-%u", i);
-        know(name, 200);
-    }
-    assert_true(members_is_crowd(m));
-    run_crowd(&now, 60000, &pings, packets);
-    assert_in_range(pings.known, pings.others - 1, pings.others + 1); /* in turns */
-    assert_true(pings.known >= 2); /* each takes up to 8 s */
-    assert_true(packets[0] > packets[1] / 3); /* the news, too */
-    for (uint32_t i = 0; i < 800; i++) { /* they were members after all */
-        (void)snprintf(name, sizeof name, "made-up-%u", i);
-        members_answered(m, str_c(name));
-    }
-    assert_false(members_is_crowd(m));
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_ping_is_answered_where_it_says),
-        T(names_that_never_answer_do_not_keep_us_from_those_who_do),
         T(news_rides_on_every_packet),
         T(an_indirect_ping_is_carried_out),
         T(asking_without_end_is_refused),
