@@ -63,8 +63,8 @@ static inline uint8_t *put_uv(uint8_t *p, uint64_t v)
     return p + 1 + more;
 }
 
-/* Room for `more` nodes behind those that are there, in the table of slots too when there is one;
- * the first call makes the root. ERR_NOMEM, ERR_LIMIT. */
+/* Room for `more` nodes behind those that are there, but not in node_slots; the first call makes
+ * the root. ERR_NOMEM, ERR_LIMIT. */
 int form_grow_nodes(struct form_writer *w, uint32_t more);
 
 #endif
