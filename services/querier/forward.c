@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
+#include "rpc/server.h"
 
 #include <stdatomic.h>
 
@@ -164,13 +165,14 @@ static int add_urls(struct forward *f, const struct conf_list *urls, struct err 
     return 0;
 }
 
-/* Whoever tries the address of the page first learns where writes go. */
+/* Whoever tries the address of the page first learns where writes go; as Connect's JSON, of which
+ * its clients tell the message. */
 static void on_no_write(void *arg, struct http_req *req)
 {
     (void)arg;
-    http_reply_text(req, 404,
-                    "this querier takes no writes: send them to a distributor, or start it with "
-                    "-querier.forward-writes-to=http://DISTRIBUTOR:PORT\n");
+    rpc_http_fail(req, 404,
+                  "this querier takes no writes: send them to a distributor, or start it with "
+                  "-querier.forward-writes-to=http://DISTRIBUTOR:PORT");
 }
 
 static int add_routes(struct forward *f, struct http_server *http, struct err *err)

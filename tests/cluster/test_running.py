@@ -166,6 +166,12 @@ def test_the_querier_passes_writes_on_when_told_to(cluster):
     assert c.total() == (4, "complete")
 
 
+def test_a_querier_that_takes_no_writes_says_who_does(shared):
+    for path, kind in (("/push.v1.PusherService/Push", "application/proto"), ("/ingest?name=a", "text/plain")):
+        r = requests.post(shared.url("querier-0") + path, data=b"", headers={"Content-Type": kind}, timeout=5)
+        assert r.status_code == 404 and "-querier.forward-writes-to" in r.json()["message"]
+
+
 def test_the_page_is_one_document_without_outside_resources(shared):
     r = requests.get(shared.url("querier-0") + "/", timeout=5)
     assert r.status_code == 200 and r.headers["Content-Type"].startswith("text/html")
