@@ -147,3 +147,41 @@ def test_search_adds_up_and_focus_is_in_the_address(shared, browser):
     browser.get(address)
     assert wait(browser, "return document.getElementById('crumbs').textContent.includes('run')")
     assert browser.execute_script("return document.getElementById('search').value") == "main.(hot|run)"
+
+
+def test_a_slow_load_is_not_called_a_failed_one(shared, browser):
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/page.js"]})
+    try:
+        browser.get(shared.url("querier-0") + "/")
+        shown = browser.execute_script(
+            "const e = document.getElementById('stale'); e.style.animation = 'none'; e.offsetWidth; e.style.animation = '';"
+            "const a = e.getAnimations()[0]; a.pause(); const out = [];"
+            "for (const t of [0, 4900, 5000]) { a.currentTime = t; out.push(getComputedStyle(e).visibility); } return out")
+        assert shown == ["hidden", "hidden", "visible"]
+    finally:
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    browser.get(shared.url("querier-0") + "/")
+    assert wait(browser, "return document.getElementById('stale') === null")
+
+
+def test_what_is_away_is_said_and_not_taken_for_never_sent(cluster, browser):
+    c = cluster("--ingesters", "2", "--replication-factor", "1")
+    c.must_push([(labels("page-away"), [pprof({("main", "work"): 5}, time.time_ns())])])
+    away, there = "ingester-1", "ingester-0"
+    c.kill(away)
+    if c.total('{service_name="page-away"}')[0] == 5:  # the other one has it
+        away, there = there, away
+        c.restart(there)
+        c.kill(away)
+    browser.get(c.url("querier-0") + "/")
+    assert f"{away} did not answer" in wait(browser, "return document.getElementById('banner').textContent")
+    assert browser.find_element("id", "nothing").text.startswith("No profile between")
+    browser.get(c.url("querier-0") + "/?query=process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+                "%7Bservice_name%3D%22page-away%22%7D")
+    assert wait(browser, "return document.getElementById('headline').textContent.includes('may be incomplete')")
+    assert browser.find_element("css selector", "#table .foot").text.endswith("from what was counted")
+    c.kill(there)
+    browser.find_element("css selector", "#banner button").click()
+    assert wait(browser, "return document.querySelector('#banner.error')?.textContent").startswith("No answer.")
+    assert [b.text for b in browser.find_elements("css selector", "#banner button")] == ["Ask again"]

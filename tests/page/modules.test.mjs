@@ -59,9 +59,17 @@ test('names are cut by their parts and the function stays', () => {
   assert.equal(colour('a/b.c', false), colour('a/b.d', false));
 });
 
+test('a range names the day of its end when that is another one', () => {
+  const a = Date.UTC(2026, 10, 20, 16, 4, 5);
+  assert.equal(units.between(a, a + 3600e3, 'utc'), '2026-11-20 16:04:05 \u2013 17:04:05 UTC');
+  assert.equal(units.between(a, a + 86400e3, 'utc'), '2026-11-20 16:04:05 \u2013 2026-11-21 16:04:05 UTC');
+});
+
 test('characters that could rewrite a line are shown as escapes', () => {
   assert.equal(safe('a\u202eb\u0000\n'), 'a\\u202eb\\u0000\\u000a');
   assert.equal(safe('Grüße <b>'), 'Grüße <b>');
+  assert.equal(safe(' \u00a0'), '\\u0020\\u00a0');
+  assert.equal(safe(''), '');
 });
 
 test('selectors come back from the address as they went in', () => {

@@ -7,10 +7,17 @@ const STD = new Set(('bufio bytes compress container context crypto database deb
   .split(' '));
 const RUNTIME = /^(runtime[./]|internal\/runtime|syscall\.|internal\/poll|jdk\.|sun\.|libc|libpthread|__|\[kernel|entry_SYSCALL|do_syscall)/;
 
-// Control and bidirectional characters would rewrite the line that they stand in.
+function escaped(c) {
+  return `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+// Control and bidirectional characters would rewrite the line that they stand in, a name of blanks
+// would leave it empty.
 export function safe(name) {
+  if (/^\s+$/.test(name))
+    return name.replace(/\s/g, escaped);
   return name.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-    c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    escaped);
 }
 
 // {path, fn}: path is what may be quiet or left out, with its separator; path + fn is the name.

@@ -102,7 +102,7 @@ function range() {
 // Services and their types in the range; fills both pickers.
 async function askCatalogue(signal) {
   const [start, end] = range();
-  const {body} = await call('Series', {
+  const {body, completeness} = await call('Series', {
     matchers: [], labelNames: ['service_name', '__profile_type__'], start: String(start),
     end: String(end),
   }, signal);
@@ -116,6 +116,7 @@ async function askCatalogue(signal) {
       catalogue.set(name, []);
     catalogue.get(name).push(type);
   }
+  return completeness;
 }
 
 const rank = id => {
@@ -191,7 +192,7 @@ async function ask(push) {
   const late = setTimeout(() => { $('loading').hidden = false; }, 150);
   const slow = setTimeout(() => headline(`asking for ${units.length(range()[1] - range()[0])}\u2026`), 1000);
   try {
-    await askCatalogue(signal);
+    const known = await askCatalogue(signal);
     if (catalogue.size === 0 && await nothingEver(signal))
       return;
     fillDefaults();
@@ -199,6 +200,7 @@ async function ask(push) {
       remember(false);
     showControls();
     if (state.type === '') {
+      banner(doubtOf(known));
       emptyRange();
       return;
     }
@@ -219,9 +221,10 @@ async function ask(push) {
   }
 }
 
+// Who is away may hold what there is.
 async function nothingEver(signal) {
-  const {body} = await call('GetProfileStats', {}, signal);
-  if (body.dataIngested)
+  const {body, completeness} = await call('GetProfileStats', {}, signal);
+  if (body.dataIngested || doubtOf(completeness) !== null)
     return false;
   showFirst();
   return true;
@@ -255,7 +258,7 @@ function showControls() {
   const [a, b] = range();
   const quick = QUICK.find(([, from]) => from === state.from && state.until === 'now');
   $('range').replaceChildren(piece('strong', quick ? `Last ${quick[0]}` : 'From'),
-    piece('quiet', ` ${units.day(a, zone)} ${units.clock(a, zone)} \u2013 ${units.clock(b, zone)} ${units.zoneName(zone)}`));
+    piece('quiet', ` ${units.between(a, b, zone)}`));
   $('zone').textContent = units.zoneName(zone);
   $('selected').hidden = state.sel === null;
   if (state.sel) {
@@ -295,6 +298,11 @@ function chips() {
     }));
 }
 
+// The completeness of an answer when it is not certain, else null.
+function doubtOf(c) {
+  return c !== null && !c.complete ? c : null;
+}
+
 function verdict(c) {
   if (c === null)
     return [];
@@ -310,17 +318,18 @@ function showAnswer(a, asked) {
   const seconds = (a.shown[1] - a.shown[0]) / 1000;
   const total = tree.total[0] || 0, cut = model.cutAway(tree);
   const [n, u] = units.format(total, t.unit), [rn, ru] = units.rate(total, t.unit, seconds);
-  const doubt = a.completeness !== null && !a.completeness.complete;
-  const least = doubt && !a.completeness.reasons.includes('repeats') ? 'at least ' : '';
+  const doubt = doubtOf(a.completeness);
+  const least = doubt !== null && !doubt.reasons.includes('repeats') ? 'at least ' : '';
   $('headline').replaceChildren(piece('', least), piece('strong', `${n} ${u}`.trim()),
     piece('', ` ${t.type === 'cpu' ? 'CPU' : t.type}`),
     // What is in use is a level, not a flow: per second it would mean nothing.
     ...(/^(inuse|goroutine)/.test(t.type) ? [] : [piece('', ' = '), piece('strong', `${rn} ${ru}`)]),
     ...verdict(a.completeness));
-  banner(doubt ? a.completeness : null);
+  banner(doubt);
   flame.show(tree, t.unit);
   table.show(tree, model.functions(tree), t.unit,
-    cut > 0 ? `from the shown tree, ${units.percent(cut, total)} missing` : 'exact, not cut');
+    cut > 0 ? `from the shown tree, ${units.percent(cut, total)} missing`
+      : doubt !== null ? 'from what was counted' : 'exact, not cut');
   timeline.select(state.sel);
   const empty = tree.count <= 1 && total === 0;
   $('nothing').hidden = !empty;
@@ -398,7 +407,9 @@ function showError(e) {
         : e.status === 429 ? 'Too many queries.'
           : e.status >= 500 ? 'No answer.' : 'The query was refused.';
   b.replaceChildren(piece('strong', words), piece('mono', lost || e.code === 'damaged' ? ' ' : ` ${safe(e.message)} `),
-    button('Ask again', () => ask()), button('Use last 1 h', () => {
+    button('Ask again', () => ask()));
+  if (state.from !== 'now-1h' || state.until !== 'now')
+    b.append(button('Use last 1 h', () => {
       state.from = 'now-1h';
       state.until = 'now';
       state.sel = null;

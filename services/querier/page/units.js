@@ -95,6 +95,12 @@ export function day(ms, zone) {
   return `${y}-${two(m + 1)}-${two(n)}`;
 }
 
+// A range in words; the day of its end only when that is another one.
+export function between(a, b, zone) {
+  const last = day(b, zone) === day(a, zone) ? '' : `${day(b, zone)} `;
+  return `${day(a, zone)} ${clock(a, zone)} \u2013 ${last}${clock(b, zone)} ${zoneName(zone)}`;
+}
+
 export function zoneName(zone) {
   return zone === 'utc' ? 'UTC' : 'local';
 }
