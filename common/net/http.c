@@ -247,7 +247,7 @@ void http_form_encode(struct str s, struct buf *out)
     encode(s, true, out);
 }
 
-static int hex_of(char c)
+int http_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -263,9 +263,9 @@ size_t http_percent_decode(struct str s, bool plus, char *out)
     size_t n = 0;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.data[i];
-        if (c == '%' && i + 2 < s.len && hex_of(s.data[i + 1]) >= 0 &&
-            hex_of(s.data[i + 2]) >= 0) {
-            c = (char)(hex_of(s.data[i + 1]) * 16 + hex_of(s.data[i + 2]));
+        if (c == '%' && i + 2 < s.len && http_hex_digit(s.data[i + 1]) >= 0 &&
+            http_hex_digit(s.data[i + 2]) >= 0) {
+            c = (char)(http_hex_digit(s.data[i + 1]) * 16 + http_hex_digit(s.data[i + 2]));
             i += 2;
         } else if (c == '+' && plus) {
             c = ' ';

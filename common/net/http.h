@@ -62,6 +62,9 @@ bool http_accepts_encoding(struct str accept, struct str coding);
  * it does not fit or is empty. */
 bool http_media_type(struct str content_type, char *out, size_t size);
 
+/* The value of a hexadecimal digit of either case; -1: it is none. */
+int http_hex_digit(char c);
+
 /* Append `s` percent-encoded but for the unreserved characters of RFC 3986. */
 void http_percent_encode(struct str s, struct buf *out);
 

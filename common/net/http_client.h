@@ -27,6 +27,7 @@ struct http_call;
 struct http_client_config {
     unsigned connections_per_host; /* more calls wait for one [64] */
     unsigned idle_max;             /* kept open in all [128] */
+    uint32_t idle_ms;              /* kept open without a call [90 s] */
     uint32_t connect_ms;           /* [2 s] */
     const char *user_agent;        /* static ["emberring"] */
     const char *ca_file;           /* PEM; NULL: the system's */

@@ -128,6 +128,8 @@ int http_client_init(struct http_client **out, struct loop *l,
         c->config.connections_per_host = 64;
     if (c->config.idle_max == 0)
         c->config.idle_max = 128;
+    if (c->config.idle_ms == 0)
+        c->config.idle_ms = 90000;
     if (c->config.connect_ms == 0)
         c->config.connect_ms = 2000;
     if (c->config.user_agent == NULL)

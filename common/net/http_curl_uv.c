@@ -441,6 +441,7 @@ static CURLcode set_options(struct curl_call *call, const struct http_ask *ask, 
     SET(CURLOPT_ERRORBUFFER, call->error);
     SET(CURLOPT_TIMEOUT_MS, ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)c->config.connect_ms);
+    SET(CURLOPT_MAXAGE_CONN, (long)(c->config.idle_ms / 1000) + 1);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_PROTOCOLS_STR, "http,https");

@@ -137,6 +137,8 @@ void http_conn_keep(struct http_conn *c)
     struct http_plain *p = c->plain;
     c->kept = true;
     c->call = NULL;
+    c->idle_due = loop_now(p->loop) + p->config.idle_ms;
+    http_plain_watch(p, c->idle_due);
     list_push_front(&c->host->idle, &c->host_link);
     list_push_back(&p->idle, &c->idle_link);
     p->idle_count++;
@@ -157,14 +159,35 @@ static void leave_idle(struct http_conn *c)
     list_remove(&c->idle_link);
 }
 
+/* What lies in the kernel before a request is sent is no answer to it; and to a connection that has
+ * ended it would go in vain. */
 struct http_conn *http_conn_take(struct http_host *h)
 {
-    struct list *first = list_first(&h->idle);
-    if (first == NULL)
-        return NULL;
-    struct http_conn *c = LIST_ITEM(first, struct http_conn, host_link);
-    leave_idle(c);
-    return c;
+    struct list *first;
+    while ((first = list_first(&h->idle)) != NULL) {
+        struct http_conn *c = LIST_ITEM(first, struct http_conn, host_link);
+        if (tcp_is_quiet(c->tcp)) {
+            leave_idle(c);
+            return c;
+        }
+        http_conn_drop(c);
+    }
+    return NULL;
+}
+
+void http_conns_expire(struct http_plain *p, mono_ms now)
+{
+    struct list *first;
+    while ((first = list_first(&p->idle)) != NULL) {
+        struct http_conn *c = LIST_ITEM(first, struct http_conn, idle_link);
+        struct http_host *h = c->host;
+        if (c->idle_due > now) {
+            http_plain_watch(p, c->idle_due);
+            return;
+        }
+        http_conn_drop(c);
+        http_host_serve(h);
+    }
 }
 
 void http_conn_drop(struct http_conn *c)

@@ -72,6 +72,7 @@ struct http_conn {
     struct http_host *host;
     struct tcp_conn *tcp;
     struct plain_call *call; /* NULL: idle */
+    mono_ms idle_due;        /* when it is closed, if it stays idle */
     bool kept;               /* carried a call before this one */
     bool at_end;             /* the server sends no more */
 };
@@ -132,9 +133,13 @@ void http_host_serve(struct http_host *h);
 /* Queue a call for the addresses of its host's name. ERR_NOMEM, ERR_LIMIT, ERR_INVAL, ERR_IO. */
 int http_host_resolve(struct http_host *h, struct plain_call *call);
 
-/* A connection without call: keep it for the next one, or take the one that was used last. */
+/* A connection without call: keep it for the next one, or take the one that was used last. NULL:
+ * there is none that is still good. */
 void http_conn_keep(struct http_conn *c);
 struct http_conn *http_conn_take(struct http_host *h);
+
+/* Close what has been idle for too long, and have the timer ring for the next. */
+void http_conns_expire(struct http_plain *p, mono_ms now);
 
 /* Close a connection, which is gone afterwards; its slot is free. */
 void http_conn_drop(struct http_conn *c);
@@ -150,6 +155,9 @@ int http_call_render(struct plain_call *call, const struct http_ask *ask,
 size_t http_call_own_fields(const struct plain_call *call, struct http_field *out);
 
 /* --- http_plain_uv.c ------------------------------------------------------------------------- */
+
+/* Have the timer ring at `at`, if not earlier. */
+void http_plain_watch(struct http_plain *p, mono_ms at);
 
 /* Use an idle connection or open one. The caller has seen that there may be one. */
 void http_call_place(struct plain_call *call);

@@ -1,8 +1,8 @@
 /* net/http_plain_uv.c - calls to http:// over connections of our own.
  *
  * A call is its rendered head, the caller's body, and a reader of the answer. In the steady state
- * it costs one write of head and body and one read: no timer, no descriptor is touched, as
- * deadlines share a timer and connections are always read, so that a dead one is noticed at once.
+ * it costs a look whether the connection is quiet, one write of head and body, and one read: no
+ * timer, no descriptor is touched, as deadlines share a timer and connections are always read.
  * Failures are queued and told by the timer: nothing is called back from inside a call. */
 #include "net/http_plain_priv.h"
 
@@ -23,8 +23,7 @@ static void plain_unref(struct http_plain *p)
     mem_free(p);
 }
 
-/* Ring at `at` if not earlier. */
-static void watch(struct http_plain *p, mono_ms at)
+void http_plain_watch(struct http_plain *p, mono_ms at)
 {
     if (at >= p->due)
         return;
@@ -103,7 +102,7 @@ void http_call_fail(struct plain_call *call, int code, const char *why)
     leave(call);
     call->place = CALL_FAILING;
     list_push_back(&p->failing, &call->queue);
-    watch(p, loop_now(p->loop));
+    http_plain_watch(p, loop_now(p->loop) + 1); /* libuv runs on what is due at once, on and on */
 }
 
 static const char *late_text(const struct plain_call *call)
@@ -130,17 +129,15 @@ static void fail_late(struct http_plain *p, mono_ms now, bool waiting_only)
     }
 }
 
-/* Deadlines, and what has failed. */
-static void on_timer(void *arg)
+/* What has failed until now; what fails meanwhile has its turn later, so that the loop goes on even
+ * if somebody asks again and again. */
+static void tell_failing(struct http_plain *p)
 {
-    struct http_plain *p = arg;
     struct list *first;
-    mono_ms now = loop_now(p->loop);
-    p->refs++;
-    p->due = MONO_NEVER;
-    fail_late(p, now, true); /* first: they must not take the slots of the others */
-    fail_late(p, now, false);
-    while (!p->closing && (first = list_first(&p->failing)) != NULL) {
+    size_t count = 0;
+    LIST_EACH(at, &p->failing)
+        count++;
+    for (; count > 0 && !p->closing && (first = list_first(&p->failing)) != NULL; count--) {
         struct plain_call *call = LIST_ITEM(first, struct plain_call, queue);
         const struct http_result r = {
             .code = call->code, .retry_after_s = -1, .message = call->text};
@@ -148,9 +145,23 @@ static void on_timer(void *arg)
         unlist(call);
         tell(call, &r);
     }
-    if (!p->closing)
+}
+
+/* Deadlines, what has failed, and connections that nobody uses. */
+static void on_timer(void *arg)
+{
+    struct http_plain *p = arg;
+    mono_ms now = loop_now(p->loop);
+    p->refs++;
+    p->due = MONO_NEVER;
+    fail_late(p, now, true); /* first: they must not take the slots of the others */
+    fail_late(p, now, false);
+    tell_failing(p);
+    if (!p->closing) {
+        http_conns_expire(p, now);
         LIST_EACH(at, &p->calls)
-            watch(p, LIST_ITEM(at, struct plain_call, link)->deadline);
+            http_plain_watch(p, LIST_ITEM(at, struct plain_call, link)->deadline);
+    }
     plain_unref(p);
 }
 
@@ -358,7 +369,7 @@ static void broken(struct plain_call *call, int code)
 {
     struct http_conn *c = call->conn;
     if (!c->kept || call->again || http_response_has_begun(&call->response)) {
-        http_response_end(&call->response);
+        http_response_cut(&call->response);
         const struct http_response *r = &call->response;
         bool cut = code == 0 || code == ERR_CLOSED;
         http_call_fail(call, r->code, cut ? r->error : "the connection has failed");
@@ -507,7 +518,7 @@ int http_plain_start(struct http_plain *p, const struct http_ask *ask, const str
     }
     list_push_back(&p->calls, &call->link);
     p->inflight++;
-    watch(p, call->deadline);
+    http_plain_watch(p, call->deadline);
     call->place = CALL_WAITING;
     list_push_back(&call->host->waiting, &call->queue);
     http_host_serve(call->host);

@@ -177,6 +177,7 @@ static void end_head(struct http_response *r)
         else
             begin_head(r);
     } else if (r->no_body || r->status == 204 || r->status == 304) {
+        r->close_asked |= r->status == 204 && (r->chunked || r->left > 0); /* one follows */
         r->part = BODY;
         r->left = 0;
         done(r);
@@ -198,21 +199,13 @@ static void end_head(struct http_response *r)
 
 /* --- chunks -------------------------------------------------------------------------------- */
 
-static int hex_of(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* "1a2b;name=value"; extensions mean nothing to us. */
 static void read_chunk_size(struct http_response *r, struct str line)
 {
     uint64_t size = 0;
     size_t i = 0;
-    while (i < line.len && i < 16 && hex_of(line.data[i]) >= 0)
-        size = size << 4 | (uint64_t)hex_of(line.data[i++]);
+    while (i < line.len && i < 16 && http_hex_digit(line.data[i]) >= 0)
+        size = size << 4 | (uint64_t)http_hex_digit(line.data[i++]);
     struct str rest = str_skip(line, i), blanks = str_trim(rest);
     if (i == 0 || !is_text(rest) || (blanks.len > 0 && blanks.data[0] != ';')) {
         refuse(r, ERR_IO, "the size of a chunk is not a number");
@@ -348,8 +341,15 @@ void http_response_end(struct http_response *r)
         return;
     if (r->part == TO_THE_END)
         done(r);
-    else if (!http_response_has_begun(r))
-        refuse(r, ERR_CLOSED, "closed by the server before an answer came");
     else
-        refuse(r, ERR_CLOSED, "closed by the server in the middle of the answer");
+        http_response_cut(r);
+}
+
+void http_response_cut(struct http_response *r)
+{
+    if (r->state != HTTP_RESPONSE_MORE)
+        return;
+    refuse(r, ERR_CLOSED,
+           http_response_has_begun(r) ? "closed by the server in the middle of the answer"
+                                      : "closed by the server before an answer came");
 }

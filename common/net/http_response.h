@@ -55,8 +55,11 @@ void http_response_begin(struct http_response *r, bool to_head, size_t body_max)
  * state is no longer MORE. */
 size_t http_response_feed(struct http_response *r, struct str bytes);
 
-/* The stream has ended: DONE where that is the end of the body, else BAD. */
+/* The stream has ended in order: DONE where that is the end of the body, else BAD. */
 void http_response_end(struct http_response *r);
+
+/* The stream broke off, by a reset for one: BAD, unless the answer was complete. */
+void http_response_cut(struct http_response *r);
 
 /* The headers, into out[]; returns how many. They are valid until the next change of r. */
 size_t http_response_fields(const struct http_response *r,

@@ -36,7 +36,7 @@ static bool is_name(struct str s)
 static bool read_port(struct str text, uint16_t *port)
 {
     uint64_t n;
-    if (str_u64(text, &n) != 0 || n == 0 || n > UINT16_MAX)
+    if (str_u64(text, &n) != 0 || n > UINT16_MAX || text.data[0] == '0')
         return false;
     *port = (uint16_t)n;
     return true;

@@ -96,6 +96,9 @@ int tcp_write(struct tcp_conn *c, struct str bytes, tcp_written_fn done, void *a
  * failed, whose end follows. */
 size_t tcp_write_now(struct tcp_conn *c, const struct str *parts, unsigned count);
 
+/* Nothing has arrived that was not told yet, neither bytes nor an end: asks the kernel. */
+bool tcp_is_quiet(const struct tcp_conn *c);
+
 /* Bytes written and not yet taken by the kernel. */
 size_t tcp_unsent(const struct tcp_conn *c);
 

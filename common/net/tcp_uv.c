@@ -1,8 +1,10 @@
 /* net/tcp_uv.c - listeners and connections over uv_tcp. */
 #include "net/tcp.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -132,6 +134,15 @@ void tcp_peer_ended(struct tcp_conn *c)
     } else {
         tcp_end(c, 0);
     }
+}
+
+bool tcp_is_quiet(const struct tcp_conn *c)
+{
+    uv_os_fd_t fd;
+    char byte;
+    return !c->closing && !c->eof && uv_fileno((const uv_handle_t *)&c->uv, &fd) == 0 &&
+           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
 static void take_bytes(struct tcp_conn *c, struct str bytes)

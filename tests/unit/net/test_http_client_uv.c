@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "net/http_server.h"
 #include "net/tcp.h"
+#include "hand_http.h"
 
 enum { CALLS = 32 };
 
@@ -159,14 +160,6 @@ static int tear_down(void **state)
     mem_free(w);
     return 0;
 }
-
-#define UNTIL(w, cond)                                                                        \
-    do {                                                                                      \
-        mono_ms limit = clock_mono_ms() + 10000;                                              \
-        while (!(cond) && clock_mono_ms() < limit)                                            \
-            loop_turn((w)->loop, 20);                                                         \
-        assert_true(cond);                                                                    \
-    } while (0)
 
 static void go(struct world *w, size_t i, uint16_t port, const char *path, struct http_ask ask)
 {
@@ -430,86 +423,14 @@ static void a_client_may_be_freed_by_a_callback(void **state)
     assert_int_equal(w->a[0].code, ERR_CANCELED);
 }
 
-/* --- a server that is led by hand, step by step --------------------------------------------- */
-
-struct hand {
-    struct world *w;
-    int listener;
-    uint16_t port;
-};
-
-static struct hand hand_open(struct world *w)
-{
-    struct hand h = {.w = w, .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof in;
-    assert_int_equal(bind(h.listener, (struct sockaddr *)&in, sizeof in), 0);
-    assert_int_equal(listen(h.listener, 10), 0);
-    assert_int_equal(getsockname(h.listener, (struct sockaddr *)&in, &size), 0);
-    h.port = ntohs(in.sin_port);
-    return h;
-}
-
-static bool is_readable(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, 0) == 1;
-}
-
-static int hand_accept(const struct hand *h)
-{
-    int one = 1;
-    UNTIL(h->w, is_readable(h->listener));
-    int fd = accept4(h->listener, NULL, NULL, SOCK_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), 0);
-    return fd;
-}
-
-/* What comes until the end of a request's head, its body too if that is in the same segment. */
-static const char *hand_hear(const struct hand *h, int fd)
-{
-    static char text[4096];
-    size_t size = 0;
-    do {
-        UNTIL(h->w, is_readable(fd));
-        ssize_t n = recv(fd, text + size, sizeof text - 1 - size, 0);
-        assert_true(n > 0);
-        size += (size_t)n;
-        text[size] = '\0';
-    } while (strstr(text, "\r\n\r\n") == NULL);
-    return text;
-}
-
-static void hand_say(int fd, const char *text, size_t size)
-{
-    assert_int_equal(send(fd, text, size, MSG_NOSIGNAL), (ssize_t)size);
-}
-
-static void hand_say_all(int fd, const char *text)
-{
-    hand_say(fd, text, strlen(text));
-}
-
-/* The client has closed that connection. */
-static bool is_over(int fd)
-{
-    char byte[4096];
-    ssize_t n;
-    while (is_readable(fd)) {
-        n = recv(fd, byte, sizeof byte, 0);
-        if (n <= 0)
-            return true;
-    }
-    return false;
-}
+/* --- by a server that is led by hand --------------------------------------------------------- */
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 static void a_request_has_what_servers_expect_and_the_callers_headers_win(void **state)
 {
     struct world *w = *state;
-    struct hand h = hand_open(w);
+    struct hand h = hand_open(w->loop);
     char wanted[500];
     struct http_field own[] = {{STR_INIT("host"), STR_INIT("other.test")},
                                {STR_INIT("user-agent"), STR_INIT("me")},
@@ -554,7 +475,7 @@ static void an_answer_may_come_byte_by_byte(void **state)
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-Got: it\r\nTransfer-Encoding: chunked"
         "\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\nX-Got: not\r\n\r\n";
     struct world *w = *state;
-    struct hand h = hand_open(w);
+    struct hand h = hand_open(w->loop);
     int fd = -1;
     for (size_t i = 0; i < 2; i++) { /* the second over the same connection */
         go(w, i, h.port, "/", (struct http_ask){0});
@@ -579,7 +500,7 @@ static void an_answer_that_comes_too_early_is_delivered_and_ends_the_connection(
     struct world *w = *state;
     static char big[32 << 20];
     static const char no[] = "HTTP/1.1 413 No\r\nContent-Length: 3\r\n\r\nno!";
-    struct hand h = hand_open(w);
+    struct hand h = hand_open(w->loop);
     for (size_t i = 0; i < 2; i++) {
         go(w, i, h.port, "/", (struct http_ask){
             .method = HTTP_POST, .body = str_of(big, sizeof big)});
@@ -604,7 +525,7 @@ static void an_answer_that_comes_too_early_is_delivered_and_ends_the_connection(
 static void a_call_whose_kept_connection_dies_is_sent_once_more(void **state)
 {
     struct world *w = *state;
-    struct hand h = hand_open(w);
+    struct hand h = hand_open(w->loop);
     go(w, 0, h.port, "/", (struct http_ask){0});
     int fd = hand_accept(&h);
     hand_hear(&h, fd);
@@ -643,7 +564,7 @@ static void bytes_that_nobody_asked_for_end_a_connection(void **state)
 {
     static const char *const answers[] = {OK "x", OK};
     struct world *w = *state;
-    struct hand h = hand_open(w);
+    struct hand h = hand_open(w->loop);
     for (size_t i = 0; i < 2; i++) {
         go(w, i, h.port, "/", (struct http_ask){0});
         int fd = hand_accept(&h);
@@ -728,7 +649,7 @@ static void names_are_looked_up_and_remembered(void **state)
 static void a_url_with_a_user_is_libcurls(void **state)
 {
     struct world *w = *state;
-    struct hand h = hand_open(w);
+    struct hand h = hand_open(w->loop);
     char url[100];
     (void)snprintf(url, sizeof url, "http://me:pw@127.0.0.1:%u/", h.port);
     struct http_ask ask = {.method = HTTP_GET, .url = url, .deadline = clock_mono_ms() + 5000,

@@ -57,6 +57,9 @@ static void an_answer_is_read_wherever_its_bytes_are_cut(void **state)
         {"HTTP/1.0 200 OK\r\nX-Got: a b\r\n" LENGTH(2) "\r\nok", "ok", false},
         {H LENGTH(7) "X-Got: a b\r\n" CHUNKED "\r\n2\r\nok\r\n0\r\n\r\n", "ok", false},
         {"HTTP/1.1 204 No\r\nX-Got: a b\r\n\r\n", "", true},
+        {"HTTP/1.1 204 No\r\nX-Got: a b\r\n" LENGTH(0) "\r\n", "", true},
+        {"HTTP/1.1 204 No\r\nX-Got: a b\r\n" LENGTH(1) "\r\n", "", false},
+        {"HTTP/1.1 204 No\r\nX-Got: a b\r\n" CHUNKED "\r\n", "", false},
         {"HTTP/1.1 304 No\r\nX-Got: a b\r\n" LENGTH(70) "\r\n", "", true},
     };
     struct http_response r = {0};
@@ -92,6 +95,20 @@ static void an_answer_without_length_ends_with_its_stream(void **state)
     assert_int_equal(r.status, 404);
     assert_false(r.keep);
     assert_true(str_eq(buf_view(&r.body), STR("hello\r\n")));
+    http_response_reset(&r);
+}
+
+static void an_answer_without_length_is_cut_when_its_stream_breaks_off(void **state)
+{
+    struct http_response r = {0};
+    (void)state;
+    read_all(&r, "HTTP/1.1 200 OK\r\n\r\nhel");
+    http_response_cut(&r);
+    assert_int_equal(r.state, HTTP_RESPONSE_BAD);
+    assert_int_equal(r.code, ERR_CLOSED);
+    read_all(&r, H LENGTH(1) "\r\na");
+    http_response_cut(&r); /* it was complete */
+    assert_int_equal(r.state, HTTP_RESPONSE_DONE);
     http_response_reset(&r);
 }
 
@@ -251,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_is_read_wherever_its_bytes_are_cut),
         cmocka_unit_test(an_answer_without_length_ends_with_its_stream),
+        cmocka_unit_test(an_answer_without_length_is_cut_when_its_stream_breaks_off),
         cmocka_unit_test(what_follows_an_answer_is_not_taken),
         cmocka_unit_test(what_is_broken_is_refused_by_name),
         cmocka_unit_test(a_stream_that_ends_too_early_is_cut),

@@ -40,6 +40,7 @@ static void what_is_not_canonical_is_not_taken(void **state)
     static const char *const urls[] = {
         "",           "https://a/",        "HTTP://a/",          "http://",       "http:///a",
         "http://:80", "http://a:/",        "http://a:0/",        "http://a:65536/", "http://a:x/",
+        "http://a:080/",
         "http://a:8 0/", "http://u@a/",    "http://u:p@a/",      "http://a/ b",   "http://a/\x01",
         "http://a/\xc3\xa4", "http://\xc3\xa4/", "http://%61/", "http://127.1/",
         "http://1.2.3.4.5/", "http://0x7f000001/", "http://a.1/", "http://a../", "http://.",

@@ -350,7 +350,9 @@ static void what_a_peer_said_before_it_reset_the_connection_is_read(void **state
     call(w);
     UNTIL(w, w->client.connected && w->server.conn != NULL);
     const struct str bytes[] = {STR("request")};
+    assert_true(tcp_is_quiet(w->server.conn));
     assert_int_equal(tcp_write_now(w->client.conn, bytes, 1), 7);
+    assert_false(tcp_is_quiet(w->server.conn));
     UNTIL(w, w->server.got.size == 7);
     assert_int_equal(tcp_write_now(w->client.conn, bytes, 1), 7); /* unread: a reset follows */
     const struct str no[] = {STR("no")};
