@@ -35,6 +35,7 @@ enum {
     MOVES_MAX = 40,    /* nodes above this do not move: being reaped takes a round of probes */
     SMALL_MAX = 30,    /* nodes of which everything is looked at after each event */
     CHECK_EVERY = 64,  /* with more of them: events per look at everything a node holds */
+    LARGE_MIN = 301,   /* nodes that know all deaths long before the bound for one alone */
     LAWS_EVERY = 512,  /* events per check of the merge laws */
 };
 
@@ -492,6 +493,21 @@ static mono_ms death_ms(const struct storm *s)
     return probe + round + suspicion + (s->moved ? c->dead_gossip_ms + 2 * round : 0);
 }
 
+/* No running node believes in one that does not run. */
+static bool deaths_are_known(const struct world *w)
+{
+    for (uint32_t i = 0; i < w->node_count; i++) {
+        const struct members *m = w->nodes[i].core == NULL ? NULL : world_members(w, i);
+        for (size_t k = 0; m != NULL && k < members_count(m); k++) {
+            const struct member *other = members_at(m, k);
+            uint32_t n = number_of_name(other->name);
+            if (other->state <= MEMBER_SUSPECT && n < w->node_count && w->nodes[n].core == NULL)
+                return false;
+        }
+    }
+    return true;
+}
+
 /* The storm is over: the stalled wake, leavers are gone, deaths are known; then the net heals. */
 static mono_ms heal(struct storm *s)
 {
@@ -499,7 +515,10 @@ static mono_ms heal(struct storm *s)
     world_run(w, w->now + 40000);
     bury_leavers(s);
     mono_ms calm = s->last_death + death_ms(s);
-    world_run(w, calm > w->now ? calm : w->now);
+    while (w->node_count >= LARGE_MIN && w->now < calm && !deaths_are_known(w))
+        world_run(w, w->now + 5000);
+    if (w->node_count < LARGE_MIN && calm > w->now)
+        world_run(w, calm);
     w->split = false;
     w->loss = w->dup = 0;
     return until_agreed(s, 2 * world_pushpull_ms(w), "healing");
