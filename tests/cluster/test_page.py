@@ -101,6 +101,7 @@ def test_a_cluster_without_profiles_shows_how_to_send_one_and_then_opens_it(clus
     assert wait(browser, "return document.getElementById('pages').textContent") == "RingMemberlist"
     c.must_push([(labels("hello"), [pprof({("main", "work"): 5_000_000_000}, time.time_ns())])])
     headline = wait(browser, "return document.querySelector('#main:not([hidden])') && "
+                             "document.getElementById('headline').textContent.includes('complete') && "
                              "document.getElementById('headline').textContent")
     assert headline.startswith("5.00 s CPU")
 
