@@ -70,6 +70,7 @@ struct queues {
 struct lane {
     struct endpoint *endpoint;
     unsigned sending, failures;
+    uint32_t round; /* of attempts: one more after each failure that counts */
     mono_ms not_before;
 };
 
@@ -118,6 +119,7 @@ struct sending {
     struct pile *queue;
     struct endpoint *endpoint;
     struct spool_item *item;
+    uint32_t round; /* of its lane, when it began */
     struct arena *arena;
     struct buf bytes;
     struct outgoing out;
@@ -250,10 +252,12 @@ static void on_sent(void *arg, const struct endpoint_result *r)
     }
     if (lane != NULL && lane->endpoint == s->endpoint) {
         lane->sending--;
-        if (r->stored || r->end == RETRY_REFUSED)
+        if (r->stored || r->end == RETRY_REFUSED) {
             lane->failures = 0;
-        else
+        } else if (s->round == lane->round) { /* those that fail together count once */
             back_off(q, lane, r->fault.retry_after_s);
+            lane->round++;
+        }
     }
     sending_free(s);
     pump(q);
@@ -294,6 +298,7 @@ static void send_item(struct pile *q, struct lane *lane, struct spool_item *item
     s->queue = q;
     q->refs++;
     s->item = item;
+    s->round = lane->round;
     lane->sending++;
     endpoint_send(s->endpoint, q->owner->thread, &s->out, MONO_NEVER, 1, on_sent, s);
 }
@@ -675,6 +680,7 @@ static void do_drain(void *arg)
         for (size_t i = 0; i < q->lane_count; i++) {
             q->lanes[i].failures = 0;
             q->lanes[i].not_before = 0;
+            q->lanes[i].round++; /* what is under way says nothing of how it is now */
         }
         pump(q);
         release(q);
