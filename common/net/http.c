@@ -115,10 +115,7 @@ bool http_is_field_name(struct str name)
 
 bool http_is_sendable(struct str name, struct str value)
 {
-    for (size_t i = 0; i < name.len; i++)
-        if (name.data[i] <= ' ' || name.data[i] > '~' || name.data[i] == ':')
-            return false;
-    return name.len > 0 &&
+    return http_is_field_name(name) &&
            (value.len == 0 || (memchr(value.data, '\n', value.len) == NULL &&
                                memchr(value.data, '\r', value.len) == NULL &&
                                memchr(value.data, '\0', value.len) == NULL));

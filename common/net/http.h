@@ -43,7 +43,7 @@ struct str http_field_get(const struct http_field *fields, size_t count, const c
 /* A name as RFC 9110 has it: one or more letters, digits and "!#$%&'*+-.^_`|~". */
 bool http_is_field_name(struct str name);
 
-/* A header that can be sent: a name without blanks, controls and colons, a value of one line. */
+/* A header that can be sent: such a name, and a value of one line. */
 bool http_is_sendable(struct str name, struct str value);
 
 /* Seconds of a Retry-After: a number, or an HTTP date later than `now`, at most a day. -1: neither,

@@ -57,7 +57,8 @@ struct http_way {
 /* How a call ended. Everything is valid during the callback. */
 struct http_result {
     int code;         /* 0: there is an answer, of any status; else ERR_TIMEOUT, ERR_REFUSED (nobody
-                         listens), ERR_LIMIT (answer too large), ERR_CLOSED (cut), ERR_IO */
+                         listens), ERR_LIMIT (answer too large), ERR_CLOSED (cut), ERR_NOMEM,
+                         ERR_CANCELED (the client ends), ERR_IO (all else) */
     unsigned status;
     const struct http_field *headers;
     size_t header_count;
@@ -87,8 +88,8 @@ int http_client_init(struct http_client **out, struct loop *l,
                      const struct http_client_config *config, struct err *err);
 
 /* Start a call. *out (may be NULL) is good for http_call_cancel() until `done` is entered.
- * ERR_NOMEM, ERR_INVAL (URL, method, header), ERR_TIMEOUT (the deadline is over): done is not
- * called. */
+ * ERR_NOMEM, ERR_INVAL (URL, method, header), ERR_TIMEOUT (the deadline is over), ERR_CLOSED (the
+ * client ends), ERR_IO (libcurl could not be set up): done is not called. */
 int http_call_start(struct http_client *c, const struct http_ask *ask, struct http_call **out,
                     struct err *err);
 

@@ -31,12 +31,15 @@ uint32_t ring_tokens_sort(uint32_t *tokens, uint32_t count)
 /* Give back the memory behind the first `count` tokens. */
 static void keep_tokens(struct ring_instance *in, uint32_t count)
 {
-    uint32_t *shrunk = count == 0 ? NULL : mem_realloc_array(in->tokens, count, sizeof *shrunk);
-    if (count == 0)
-        mem_free(in->tokens);
-    if (count == 0 || shrunk != NULL)
-        in->tokens = shrunk;
     in->token_count = count;
+    if (count == 0) {
+        mem_free(in->tokens);
+        in->tokens = NULL;
+        return;
+    }
+    uint32_t *shrunk = mem_realloc_array(in->tokens, count, sizeof *shrunk);
+    if (shrunk != NULL)
+        in->tokens = shrunk;
 }
 
 static void normalise(struct ring_instance *in)

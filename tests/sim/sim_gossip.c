@@ -515,10 +515,9 @@ static mono_ms heal(struct storm *s)
     world_run(w, w->now + 40000);
     bury_leavers(s);
     mono_ms calm = s->last_death + death_ms(s);
-    while (w->node_count >= LARGE_MIN && w->now < calm && !deaths_are_known(w))
-        world_run(w, w->now + 5000);
-    if (w->node_count < LARGE_MIN && calm > w->now)
-        world_run(w, calm);
+    bool large = w->node_count >= LARGE_MIN;
+    while (w->now < calm && !(large && deaths_are_known(w)))
+        world_run(w, large ? w->now + 5000 : calm);
     w->split = false;
     w->loss = w->dup = 0;
     return until_agreed(s, 2 * world_pushpull_ms(w), "healing");

@@ -10,16 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "net/loop.h"
-
-#define UNTIL(w, cond)                                                                        \
-    do {                                                                                      \
-        mono_ms limit = clock_mono_ms() + 10000;                                              \
-        while (!(cond) && clock_mono_ms() < limit)                                            \
-            loop_turn((w)->loop, 20);                                                         \
-        assert_true(cond);                                                                    \
-    } while (0)
+#include "until.h"
 
 struct hand {
     struct loop *loop;

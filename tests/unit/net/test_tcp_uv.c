@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "until.h"
 
 struct side {
     struct tcp_conn *conn;
@@ -109,14 +110,6 @@ static int tear_down(void **state)
     mem_free(w);
     return 0;
 }
-
-#define UNTIL(w, cond)                                                                        \
-    do {                                                                                      \
-        mono_ms limit = clock_mono_ms() + 10000;                                              \
-        while (!(cond) && clock_mono_ms() < limit)                                            \
-            loop_turn((w)->loop, 20);                                                         \
-        assert_true(cond);                                                                    \
-    } while (0)
 
 static void call(struct world *w)
 {
