@@ -2,6 +2,8 @@
  * the previous stack left it, and everything is put in order once, at the end. */
 #include "profile/form_priv.h"
 
+#include <assert.h>
+
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -308,6 +310,7 @@ int form_grow_nodes(struct form_writer *w, uint32_t more)
 static inline uint64_t node_key(const struct form_node *node)
 {
     uint64_t key;
+    static_assert(sizeof *node == sizeof key, "a node is its parent and its location");
     memcpy(&key, node, sizeof key);
     return key;
 }
